@@ -1,0 +1,46 @@
+"""Connection settings in the words of aiokafka: one place for security, for every client including Faust's."""
+
+import ssl
+from typing import Any
+
+from schemas.errors import SettingsError
+from streams.settings import KafkaSettings
+
+
+def bootstrap_servers(kafka: KafkaSettings) -> str:
+    """Return the bootstrap servers.
+
+    Raises:
+        SettingsError: none are set.
+
+    """
+    if not kafka.bootstrap_servers:
+        raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS is not set: name the Kafka brokers as host:port")
+    return kafka.bootstrap_servers
+
+
+def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return keyword arguments for any aiokafka client: servers, TLS and SASL."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(kafka).split(","),
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _tls_context(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism or "PLAIN",
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
+        }
+    return options
+
+
+def _tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None)
+        if kafka.ssl_certfile:
+            context.load_cert_chain(str(kafka.ssl_certfile), str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"ZIFS_KAFKA__SSL_CAFILE, SSL_CERTFILE or SSL_KEYFILE cannot be used: {error}") from error
+    return context

@@ -1,0 +1,165 @@
+"""Settings of every process, read once at the edge from the environment or a `.env` file.
+
+Prefix `ZIFS_`, groups nested with `__`: `ZIFS_KAFKA__BOOTSTRAP_SERVERS`. A wrong or missing one is a
+`SettingsError` of one line.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from schemas.errors import SettingsError
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Group(BaseModel):
+    """A small group of settings; unknown names are refused so that a typing error is not a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+def _secrets(value: object) -> object:
+    """Comma-separated secrets, so that a new one can be added before the old one goes."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class KafkaSettings(Group):
+    """How to reach Kafka, and how topics are made."""
+
+    bootstrap_servers: str | None = None
+    """`host:port`, comma-separated."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Partitions of every keyed topic; never changed in place."""
+    replication_factor: Annotated[int, Field(ge=1, le=7)] = 3
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)] = ""
+    """Put before every topic's name as it is."""
+
+
+class IngressSettings(Group):
+    """The webhook's door."""
+
+    host: str = "0.0.0.0"
+    port: Port = 8080
+    basic_username: str | None = None
+    basic_password: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
+    """One or more, comma-separated, for rotation."""
+    hmac_secret: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
+    """One or more, comma-separated, for rotation."""
+    hmac_header: str = "X-Zuora-Signature"
+    hmac_algorithm: str = "sha256"
+    hmac_encoding: Literal["hex", "base64"] = "hex"
+    allow_anonymous: bool = False
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 262_144
+
+    _split = field_validator("basic_password", "hmac_secret", mode="before")(_secrets)
+
+
+class ConsoleSettings(Group):
+    """The console's door."""
+
+    host: str = "0.0.0.0"
+    port: Port = 8081
+    tokens: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
+    """`name:role:token`, comma-separated; roles viewer, mapper, operator, admin."""
+
+    _split = field_validator("tokens", mode="before")(_secrets)
+
+
+class WorkerSettings(Group):
+    """The worker's health and metrics."""
+
+    host: str = "0.0.0.0"
+    port: Port = 8082
+
+
+class ZuoraSettings(Group):
+    """How to reach Zuora, and how hard."""
+
+    base_url: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] = 50_000
+    concurrency: Annotated[int, Field(ge=1, le=200)] = 40
+
+
+class IfsSettings(Group):
+    """How to reach IFS Cloud, how hard, and what its vouchers look like."""
+
+    base_url: str | None = None
+    """Scheme and host, for example https://acme.ifs.cloud."""
+    realm: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    projection: str = "VoucherHandling"
+    requests_per_minute: Annotated[int, Field(ge=1)] = 1_000
+    batch_size: Annotated[int, Field(ge=1, le=200)] = 1
+    voucher_type: str = "M"
+    user_group: str | None = None
+    currency_type: str = "1"
+    rows_property: str = "VoucherPostingArray"
+    etag: Literal["required", "if-given"] = "required"
+    gl_projection: str = "GLVoucherRowsAnalysis"
+    gl_entity_set: str = "GenLedVoucherRowSet"
+    settle_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long after a lost answer absence may be concluded."""
+    mode: Literal["live", "shadow"] = "live"
+
+
+class VaultSettings(Group):
+    """The encrypted vault of credentials."""
+
+    keys: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
+    """Fernet keys, comma-separated, newest first."""
+
+    _split = field_validator("keys", mode="before")(_secrets)
+
+
+class Settings(BaseSettings):
+    """All settings of all processes; each reads the groups that it needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZIFS_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    app_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] = "zuora-ifs"
+    """Consumer groups are `{app id}-collector`, `-bookkeeper`, `-poster`; our own topics start with it."""
+    data_dir: Path = Path("data")
+    """Local state: the broker's log, read models, RocksDB."""
+    log_format: Literal["console", "json"] = "console"
+    kafka: KafkaSettings = KafkaSettings()
+    ingress: IngressSettings = Field(default_factory=lambda: IngressSettings.model_validate({}))
+    console: ConsoleSettings = Field(default_factory=lambda: ConsoleSettings.model_validate({}))
+    worker: WorkerSettings = WorkerSettings()
+    zuora: ZuoraSettings = ZuoraSettings()
+    ifs: IfsSettings = IfsSettings()
+    vault: VaultSettings = Field(default_factory=lambda: VaultSettings.model_validate({}))
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SettingsError: one line that names the first wrong setting and what is wrong with it, without its value.
+
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "ZIFS_" + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(f"{name}: {first['msg']}") from None
