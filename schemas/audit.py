@@ -1,0 +1,65 @@
+"""The audit trail: one event for every step of every record."""
+
+from typing import Literal
+
+from schemas.base import Amount, DocumentType, Model, Status, Time
+from schemas.mappings import MatchOn
+from schemas.vouchers import VoucherNumber
+
+
+class Gap(Model):
+    """A mapping that is missing, with what to fill in."""
+
+    kind: Literal["account", "product", "tax", "cash", "unapplied", "rounding"]
+    key: str | None = None
+    company: str | None = None
+    match_on: MatchOn | None = None
+    currency: str | None = None
+    gateway: str | None = None
+
+
+class Record(Model):
+    """A record as lists and `records show` give it."""
+
+    id: str
+    document_type: DocumentType
+    document_number: str | None = None
+    document_id: str
+    account_id: str | None = None
+    account_number: str | None = None
+    account_name: str | None = None
+    status: Status
+    reason: str | None = None
+    missing: tuple[Gap, ...] = ()
+    company: str | None = None
+    amount: Amount | None = None
+    currency: str | None = None
+    reference: str | None = None
+    voucher: VoucherNumber | None = None
+    vouchers: tuple[VoucherNumber, ...] = ()
+    received_at: Time
+    updated_at: Time
+
+
+class RecordStatusChanged(Record):
+    """A step of a record. Key: record id. The last one of a record is its state."""
+
+    previous: Status | None = None
+    note: str | None = None
+    """A line for the history that changes no status, such as `seen-again`."""
+    actor: str
+    """Who did it: a person, or the agent's name."""
+    at: Time
+    cause: str
+    """Id of the event that led to it."""
+
+
+class DeadLetter(Model):
+    """What the headers of a dead letter say; its value is the original bytes."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    exception: str | None = None
+    time: Time

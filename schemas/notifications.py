@@ -1,0 +1,56 @@
+"""What Zuora tells us, and what we fetch because of it."""
+
+from typing import Any
+
+from pydantic import Field
+
+from schemas.base import Amount, DocumentType, Model, Time
+
+
+class NotificationReceived(Model):
+    """Something happened to an object in Zuora. Key: the Zuora object id as it was given (it may be a number)."""
+
+    document_type: DocumentType
+    object_id: str
+    """Zuora's id, or the document's number where the callout carries only that."""
+    event: str | None = None
+    object_number: str | None = None
+    account_id: str | None = None
+    notification_id: str | None = None
+    """`Zuora-Notification-Id`, the same on every retry of one callout."""
+    origin: str = "webhook"
+    """`webhook`, or what else asked for the fetch: `replay`, `backfill`, `release`."""
+    received_at: Time
+    fields: dict[str, Any] = Field(default_factory=dict)
+    """All that the callout carried, unknown keys too."""
+
+
+class FetchLater(Model):
+    """A fetch that found nothing right after its callout, to be tried again; on a topic of our own. Key: object id."""
+
+    notification: NotificationReceived
+    notification_event_id: str
+    not_before: Time
+    attempt: int
+
+
+class DocumentCaptured(Model):
+    """The full record as fetched from Zuora. Key: Zuora account id. `document` alone is open."""
+
+    record_id: str
+    document_type: DocumentType
+    document_id: str
+    document_number: str | None = None
+    account_id: str
+    account_number: str | None = None
+    account_name: str | None = None
+    currency: str | None = None
+    amount: Amount | None = None
+    gone: bool = False
+    """The document was captured before and is no longer in Zuora; `document` is then empty."""
+    updated_date: str | None = None
+    """Zuora's `updatedDate` as it gave it: local time of the tenant, comparable with itself only."""
+    received_at: Time
+    fetched_at: Time
+    document: dict[str, Any]
+    """Zuora's header fields as they came, amounts as strings, with `items` or `parts` in full."""

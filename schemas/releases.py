@@ -1,0 +1,16 @@
+"""Releasing what waits, a bounded piece at a time; on a topic of our own."""
+
+from schemas.base import Model
+
+
+class ReleaseNext(Model):
+    """Evaluate the next records that wait for `waiting_key`, in the order of their documents. Partition: theirs."""
+
+    waiting_key: str
+    """A key that could change their evaluation, for example `account/8ad0…` or `10/tax/VAT20`."""
+    after: int
+    """Offset of the last document already evaluated in this release; -1 at its start."""
+    until: int
+    """Offset of the last document that waited when the release began."""
+    cause: str
+    """Id of the event that began the release."""

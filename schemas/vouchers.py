@@ -1,0 +1,107 @@
+"""What is asked of IFS Cloud, and what became of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Amount, Date, DocumentType, Model, Time
+from schemas.mappings import CodePart
+
+
+class VoucherRow(Model):
+    """One row: an account with its code parts, and one amount on one side."""
+
+    account: str
+    code_parts: dict[CodePart, str] = Field(default_factory=dict)
+    debit: Amount | None = None
+    """In the document's currency; exactly one of debit and credit."""
+    credit: Amount | None = None
+    company_debit: Amount | None = None
+    """In the company's currency, once known; on the same side."""
+    company_credit: Amount | None = None
+    text: str
+
+
+class VoucherNumber(Model):
+    """What IFS calls a voucher."""
+
+    company: str
+    voucher_type: str
+    accounting_year: int
+    voucher_no: int
+
+
+class VoucherSubject(Model):
+    """What a command and its outcome are about."""
+
+    command_id: str
+    """Digest of the reference and of the event that asked for it."""
+    app_id: str
+    """The app that asked; posters of other apps pass it over."""
+    record_id: str
+    document_type: DocumentType
+    account_id: str
+    reference: str
+    fingerprint: str
+    company: str
+
+
+class PostVoucher(VoucherSubject):
+    """Create this voucher, once. Key: company. Rows carry the document's currency only; IFS has the rate."""
+
+    voucher_type: str
+    voucher_date: Date
+    rate_date: Date
+    """The document's date, also where the voucher's was moved."""
+    user_group: str | None = None
+    text: str
+    currency: str
+    currency_type: str
+    rows: tuple[VoucherRow, ...]
+    rest_row: int
+    """Index of the row that takes what conversion leaves over."""
+    mapping_versions: dict[str, int] = Field(default_factory=dict)
+    """Mapping or rule key to its version: what the rows were made from."""
+
+
+class VoucherPosted(VoucherSubject):
+    """The voucher is in IFS Cloud. Key: Zuora account id."""
+
+    voucher_type: str
+    accounting_year: int | None = None
+    voucher_no: int | None = None
+    """None in shadow mode only."""
+    voucher_date: Date
+    currency: str
+    company_currency: str
+    rate: Amount
+    conversion_factor: Amount
+    amount: Amount
+    """Sum of the debits, in the document's currency."""
+    rows: tuple[VoucherRow, ...]
+    shadow: bool = False
+    found: bool = False
+    """It was there already when we looked, under our reference."""
+    posted_at: Time
+
+
+class VoucherRejected(VoucherSubject):
+    """IFS Cloud refused the voucher; nothing was created. Key: Zuora account id."""
+
+    reason: str
+    """A short word for lists, for example `period-closed`."""
+    code: str | None = None
+    """IFS's own, for example `ORA-20110 UserGroupPeriod.USRGRPPER`."""
+    message: str
+    """IFS's own words."""
+    advice: str
+    """What a person can do about it."""
+    rejected_at: Time
+
+
+class PostingProgressed(VoucherSubject):
+    """The poster's word to the bookkeeper, on a topic of our own. Key: Zuora account id."""
+
+    progress: Literal["uncertain", "posting"]
+    reason: str
+    at: Time

@@ -1,0 +1,66 @@
+"""Events and dead letters as Kafka takes them: key, value, headers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.base import Model, utc_now
+from schemas.envelope import SOURCE, Envelope, encode
+
+LONGEST_REASON = 500
+"""Characters of a reason or exception kept in a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Kafka record to be sent; `partition` None leaves it to the key's murmur2 hash."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+def event_message(
+    topic: str,
+    key: str,
+    event: Model,
+    *,
+    event_id: str,
+    process: str,
+    subject: str,
+    time: datetime,
+    traceparent: str | None = None,
+    partition: int | None = None,
+) -> Message:
+    """Return an event under its key, with its CloudEvents attributes; `process` is who says it, such as `collector`."""
+    envelope = Envelope(event_id, type(event).__name__, f"{SOURCE}/{process}", subject, time, traceparent)
+    return Message(topic, key.encode(), encode(event), tuple(envelope.headers()), partition)
+
+
+def dead_letter(
+    topic: str,
+    *,
+    origin_topic: str,
+    origin_partition: int,
+    origin_offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: dict[str, bytes],
+    reason: str,
+    exception: BaseException | None = None,
+) -> Message:
+    """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why.
+
+    For what never was in a topic (a webhook's unreadable body) the origin is -1/-1 of the topic it was meant for.
+    """
+    told = {
+        "dlq.topic": origin_topic,
+        "dlq.partition": str(origin_partition),
+        "dlq.offset": str(origin_offset),
+        "dlq.reason": reason[:LONGEST_REASON],
+        "dlq.exception": f"{type(exception).__name__}: {exception}"[:LONGEST_REASON] if exception else "",
+        "dlq.time": utc_now().isoformat().replace("+00:00", "Z"),
+    }
+    kept = [(name, value) for name, value in headers.items() if not name.startswith("dlq.")]
+    return Message(topic, key, value, (*kept, *((name, text.encode()) for name, text in told.items())))
