@@ -43,6 +43,8 @@ class VoucherSubject(Model):
     account_id: str
     reference: str
     fingerprint: str
+    document_offset: int
+    """Offset in `zuora.document.v1` of the document that the voucher was made from."""
     company: str
 
 

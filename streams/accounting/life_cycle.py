@@ -1,0 +1,52 @@
+"""The life of a record: which status may follow which. What is not in the table is refused.
+
+One writer at a time: the collector until a record's first `DocumentCaptured`, from then on only the bookkeeper.
+"""
+
+from typing import Final
+
+from schemas.base import Status
+from schemas.errors import ConnectorError
+
+_EVALUATED = frozenset({Status.READY, Status.MAPPING_MISSING, Status.CAPTURED, Status.NOT_POSTED, Status.FAILED})
+"""What evaluating a document can lead to."""
+
+TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
+    None: frozenset({Status.RECEIVED}),
+    Status.RECEIVED: frozenset({Status.FETCHED, Status.FAILED}),
+    Status.FETCHED: _EVALUATED,
+    Status.READY: frozenset({Status.POSTING}),
+    Status.POSTING: frozenset({Status.POSTED, Status.REJECTED, Status.UNCERTAIN}),
+    Status.UNCERTAIN: frozenset({Status.POSTING, Status.POSTED, Status.REJECTED}),
+    Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING}),
+    Status.MAPPING_MISSING: _EVALUATED | {Status.SETTLED_BY_HAND},
+    Status.CAPTURED: _EVALUATED | {Status.SETTLED_BY_HAND},
+    Status.NOT_POSTED: _EVALUATED,
+    Status.REJECTED: _EVALUATED | {Status.SETTLED_BY_HAND},
+    # A record that the collector could not fetch starts anew when Zuora tells of it again.
+    Status.FAILED: _EVALUATED | {Status.RECEIVED, Status.SETTLED_BY_HAND},
+    Status.CHANGED_AFTER_POSTING: frozenset({Status.CHANGED_AFTER_POSTING, Status.CORRECTED, Status.SETTLED_BY_HAND}),
+    Status.CORRECTED: _EVALUATED,
+    Status.SETTLED_BY_HAND: _EVALUATED,
+}
+
+ON_ITS_WAY: Final = frozenset({Status.READY, Status.POSTING, Status.UNCERTAIN})
+"""A command was sent and its outcome is not known."""
+
+IN_LEDGER: Final = frozenset({Status.POSTED, Status.CHANGED_AFTER_POSTING})
+"""A voucher of the record stands in IFS."""
+
+
+class TransitionError(ConnectorError):
+    """A step that the table does not allow: a fault of this program."""
+
+
+def check_transition(record_id: str, previous: Status | None, status: Status) -> None:
+    """Refuse a step that is not in the table.
+
+    Raises:
+        TransitionError: it is not.
+
+    """
+    if status not in TRANSITIONS[previous]:
+        raise TransitionError(f"{record_id}: {previous or 'nothing'} cannot become {status}")
