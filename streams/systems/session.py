@@ -1,0 +1,192 @@
+"""HTTP towards a far side: bearer tokens, time-outs, bounds; every fault of the network as an error of ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from schemas.errors import RefusedError, TroubleError, UnauthorizedError, UncertainError
+from streams.systems.bodies import TooLargeError, read_body, read_json, write_json
+from streams.systems.budget import RateBudget, Slots
+from streams.systems.tokens import TokenSource
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+TOTAL_TIMEOUT_SECONDS = 130.0
+"""Zuora gives up a request of its own after 120 s; a little more lets its answer say so."""
+LARGEST_BODY_BYTES = 32 * 1024 * 1024
+MOST_CONNECTIONS = 200
+TOO_LARGE = "too-large"
+"""Code of the RefusedError for an answer that is longer than the bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `headers` are found in any case."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON, numbers exact (Decimal, never float).
+
+        Raises:
+            UnreadableError: it is not JSON.
+
+        """
+        return read_json(self.body)
+
+
+class FarSide(Protocol):
+    """What a client needs of its far side: one authorised request, answered or an error of ours."""
+
+    async def request(  # noqa: D102 - HttpSession.request tells
+        self,
+        method: str,
+        path_or_url: str,
+        *,
+        params: str | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a part of the request
+        is_write: bool = False,
+    ) -> Answer: ...
+
+
+def _is_401(answer: Answer) -> bool:
+    return answer.status == 401
+
+
+class HttpSession:
+    """One far side: its origin, its tokens, its bounds. Use as `async with`.
+
+    Redirects are answers like others, cookies are never kept, credentials go to `base_url`'s origin and nowhere else.
+    `concurrency` bounds the requests at a time, `budget` those in a minute; both count every request really sent.
+    `refuses_token` tells an answer that means 401, where the far side has other ways of saying so.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        tokens: TokenSource,
+        *,
+        name: str,
+        connect_timeout: float = CONNECT_TIMEOUT_SECONDS,
+        total_timeout: float = TOTAL_TIMEOUT_SECONDS,
+        concurrency: int | Callable[[], float] | None = None,
+        budget: RateBudget | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        refuses_token: Callable[[Answer], bool] = _is_401,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
+    ) -> None:
+        self.name = name
+        self._base = base_url.rstrip("/")
+        self._origin = URL(base_url).origin()
+        self._tokens = tokens
+        self._connect_timeout, self._total_timeout = connect_timeout, total_timeout
+        self._slots = Slots(MOST_CONNECTIONS if concurrency is None else concurrency)
+        self._budget = budget
+        self._default_headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **(default_headers or {})}
+        self._refuses_token = refuses_token
+        self._largest_body_bytes = largest_body_bytes
+        self._client: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client:
+            await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path_or_url: str,
+        *,
+        params: str | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - aiohttp's own, which also knows what was sent
+        is_write: bool = False,
+    ) -> Answer:
+        """Send one request with a bearer token and return the answer, whatever its status; a 401 once more, anew.
+
+        `path_or_url` lies under `base_url`, or is a whole URL of the same origin; it and `params` (a query) are sent
+        as they are, so they must be encoded. `json` may hold Decimals, which become exact numbers.
+
+        Raises:
+            UnauthorizedError: a fresh token was refused too, or the credentials.
+            TroubleError: not reached, not answered in time, broken off.
+            UncertainError: the same where `is_write` and the request may have arrived.
+            RefusedError: the answer is longer than the bound (code `too-large`), or the URL is not the far side's.
+
+        """
+        url = self._url(path_or_url, params)
+        sent_headers = {**self._default_headers, **(headers or {})}
+        if json is not None:
+            data, sent_headers = write_json(json), {"Content-Type": "application/json", **sent_headers}
+        seconds = timeout or self._total_timeout
+        for _ in ("a token at hand", "a fresh one"):
+            token = await self._tokens.token()
+            sent_headers["Authorization"] = f"Bearer {token}"
+            answer = await self._send(method, url, data, sent_headers, seconds, is_write=is_write)
+            if not self._refuses_token(answer):
+                return answer
+            self._tokens.reject(token)
+        raise UnauthorizedError(f"{self.name} refuses a fresh token (401)", status=401)
+
+    def _url(self, path_or_url: str, params: str | None) -> URL:
+        whole = path_or_url if "://" in path_or_url else f"{self._base}/{path_or_url.lstrip('/')}"
+        if params:
+            whole += ("&" if "?" in whole else "?") + params
+        if not whole.isascii() or not whole.isprintable() or " " in whole:
+            raise RefusedError(f"not an encoded URL, not sent to {self.name}")
+        url = URL(whole, encoded=True)
+        if not url.absolute or url.origin() != self._origin or url.user is not None:
+            raise RefusedError(f"{url.host} is not {self.name} ({self._origin}), so no credentials go there")
+        return url
+
+    async def _send(
+        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str], seconds: float, *, is_write: bool
+    ) -> Answer:
+        if self._client is None:
+            raise RuntimeError("an HttpSession is used inside `async with`")
+        async with self._slots:
+            if self._budget:
+                await self._budget.acquire()
+            lost = UncertainError if is_write else TroubleError
+            timeout = aiohttp.ClientTimeout(total=seconds, connect=self._connect_timeout)
+            try:
+                async with self._client.request(
+                    method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                ) as response:
+                    body = await read_body(response, self._largest_body_bytes)
+                    return Answer(response.status, response.headers, body)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                # No connection came about, so nothing was sent: certain, also for a write.
+                raise TroubleError(f"{self.name} cannot be reached at {self._origin}: {_words(error)}") from error
+            except TooLargeError as error:
+                if is_write:
+                    raise UncertainError(f"{self.name} answered a write with {error}") from error
+                raise RefusedError(f"{self.name} answered with {error}", code=TOO_LARGE) from error
+            except TimeoutError as error:
+                raise lost(f"{self.name} did not answer within {seconds:g} s") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise lost(f"the connection to {self.name} broke off: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:200]
