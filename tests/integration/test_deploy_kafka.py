@@ -20,7 +20,7 @@ StartBroker = Callable[[], KafkaProcess]
 
 
 def run_broker(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "deploy.kafka", *options],
         cwd=ROOT,
         env=os.environ | environment,
@@ -66,7 +66,7 @@ async def test_what_was_written_is_there_after_a_stop_and_after_a_kill(kafka_pro
 
 def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -101,7 +101,7 @@ def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 
 
 def test_a_broker_that_dies_is_reported_in_one_line(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
