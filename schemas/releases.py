@@ -10,7 +10,5 @@ class ReleaseNext(Model):
     """A key that could change their evaluation, for example `account/8ad0…` or `10/tax/VAT20`."""
     after: int
     """Offset of the last document already evaluated in this release; -1 at its start."""
-    until: int
-    """Offset of the last document that waited when the release began."""
     cause: str
     """Id of the event that began the release."""

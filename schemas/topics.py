@@ -65,8 +65,7 @@ WORKING_TOPICS = (
 TABLES: dict[str, tuple[TopicSpec, ...]] = {
     "collector": (TopicSpec("objects", kept=Kept.COMPACTED),),
     "bookkeeper": (
-        TopicSpec("accounts", kept=Kept.COMPACTED),
-        TopicSpec("chart", kept=Kept.COMPACTED),
+        TopicSpec("mappings", kept=Kept.COMPACTED),
         TopicSpec("records", kept=Kept.COMPACTED),
         TopicSpec("held", kept=Kept.COMPACTED, large_messages=True),
         TopicSpec("releases", kept=Kept.COMPACTED),

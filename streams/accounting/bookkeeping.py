@@ -7,6 +7,7 @@ ids, and never counts.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from schemas.audit import Gap
 from schemas.base import Status
@@ -18,10 +19,9 @@ from schemas.vouchers import (
     VoucherNumber,
     VoucherPosted,
     VoucherRejected,
-    VoucherSubject,
 )
-from streams.accounting.documents import LedgerDocument
 from streams.accounting.evaluation import Evaluation
+from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.life_cycle import IN_LEDGER, ON_ITS_WAY, check_transition
 from streams.accounting.record_state import RecordState
 from streams.accounting.reference import reference
@@ -45,11 +45,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record that waits, and for which keys. `document` None is read again from the log at `offset`."""
+    """A record that waits, and for which keys."""
 
-    offset: int
-    """Of its document: its place in the order."""
+    place: int
+    """Its place in the order: the offset of the document with which it began to wait."""
+    document_offset: int
+    """Of its newest document, which is read again from there when `document` is None."""
     event_id: str
+    """Of its newest document."""
     keys: tuple[str, ...]
     missing: tuple[Gap, ...] = ()
     document: LedgerDocument | None = None
@@ -124,17 +127,17 @@ def settle(
     """Evaluate a document and carry its record to where it belongs: sent, held, or at its end."""
     result = terms.evaluate(document)
     state = replace(state, company=result.company or state.company, fingerprint=document.fingerprint)
-    place = held.offset if held else arrival.offset
+    place = held.place if held else arrival.offset
     if result.outcome is Status.READY and result.voucher is not None:
         ahead = terms.ahead(document.account_id, place)
         if ahead is not None:
-            return Decision(state, held=Held(place, arrival.event_id, (ahead,), held.missing if held else (), document))
+            missing = held.missing if held else ()
+            return Decision(state, held=Held(place, arrival.offset, arrival.event_id, (ahead,), missing, document))
         return _send(state, document, result.voucher, arrival, terms)
     waits = tuple(sorted(result.waits_for))
     keeps_document = result.outcome is Status.MAPPING_MISSING
-    now_held = (
-        Held(place, arrival.event_id, waits, result.missing, document if keeps_document else None) if waits else None
-    )
+    kept = document if keeps_document else None
+    now_held = Held(place, arrival.offset, arrival.event_id, waits, result.missing, kept) if waits else None
     before = (state.status, state.reason, held.missing if held else ())
     if before == (result.outcome, result.reason, result.missing):
         return Decision(state, held=now_held)
@@ -153,37 +156,47 @@ class Turn:
 
 def release(state: RecordState, held: Held, document: LedgerDocument, at: datetime, terms: Terms) -> Decision:
     """Evaluate a held record anew; without steps where nothing changed."""
-    return settle(state, held, document, Turn(held.offset, held.event_id, at), terms)
+    return settle(state, held, document, Turn(held.document_offset, held.event_id, at), terms)
 
 
-def take_posted(state: RecordState | None, posted: VoucherPosted) -> Decision | None:
-    """Decide about a voucher that is in IFS; with no state yet, remember what it tells."""
-    if state is not None and state.command != posted.command_id:
+def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arrival, reason: str) -> Decision | None:
+    """Decide about a document that accounting cannot read: it fails, unless something of it was sent before."""
+    if state is not None and arrival.offset <= state.document_offset:
         return None
-    known = _remembered(state, posted, posted.posted_at)
-    if posted.accounting_year is not None and posted.voucher_no is not None and not posted.shadow:
-        number = VoucherNumber(
-            company=posted.company,
-            voucher_type=posted.voucher_type,
-            accounting_year=posted.accounting_year,
-            voucher_no=posted.voucher_no,
-        ).model_dump(by_alias=True)
-        known = replace(known, vouchers=(*(v for v in known.vouchers if v != number), number))
-    reason = "shadow" if posted.shadow else None
+    known = _described(state, arrival)
+    if state is not None and (state.status in ON_ITS_WAY or state.status in IN_LEDGER):
+        return Decision(known, (Step(state.status, state.status, state.reason, note=f"unreadable: {reason}"),), held)
+    return _moved(known, Status.FAILED, arrival.at, reason=reason)
+
+
+def take_outcome(state: RecordState | None, outcome: VoucherPosted | VoucherRejected) -> Decision | None:
+    """Decide about what became of a command; None when it is not the one on its way."""
     if state is None:
-        return Decision(replace(known, status=Status.POSTED, reason=reason))
-    return _moved(known, Status.POSTED, posted.posted_at, reason=reason)
-
-
-def take_rejected(state: RecordState | None, rejected: VoucherRejected) -> Decision | None:
-    """Decide about a voucher that IFS refused; with no state yet, remember what it tells."""
-    if state is not None and state.command != rejected.command_id:
+        return Decision(remember(None, outcome))
+    if state.command != outcome.command_id:
         return None
-    known = _remembered(state, rejected, rejected.rejected_at)
-    reason = f"{rejected.reason}: {rejected.message}"
-    if state is None:
-        return Decision(replace(known, status=Status.REJECTED, reason=reason))
-    return _moved(known, Status.REJECTED, rejected.rejected_at, reason=reason)
+    told = remember(state, outcome)
+    return _moved(state, told.status, _time_of(outcome), reason=told.reason, becoming=told)
+
+
+def remember(state: RecordState | None, outcome: VoucherPosted | VoucherRejected) -> RecordState:
+    """Fold an outcome into what is known of its record: so even new state knows what is in IFS without asking."""
+    at = _time_of(outcome).isoformat()
+    known = state or RecordState(
+        status=Status.POSTING,
+        account_id=outcome.account_id,
+        received_at=at,
+        updated_at=at,
+        company=outcome.company,
+        document_offset=outcome.document_offset,
+        fingerprint=outcome.fingerprint,
+        reference=outcome.reference,
+        sent_fingerprint=outcome.fingerprint,
+    )
+    if isinstance(outcome, VoucherRejected):
+        return replace(known, status=Status.REJECTED, reason=f"{outcome.reason}: {outcome.message}")
+    shadow = "shadow" if outcome.shadow else None
+    return replace(known, status=Status.POSTED, reason=shadow, vouchers=_with_number(known.vouchers, outcome))
 
 
 def take_progress(state: RecordState | None, progressed: PostingProgressed) -> Decision | None:
@@ -262,12 +275,18 @@ def _seen_again(state: RecordState, held: Held | None) -> Decision:
 
 
 def _moved(
-    state: RecordState, status: Status, at: datetime, *, reason: str | None = None, missing: tuple[Gap, ...] = ()
+    state: RecordState,
+    status: Status,
+    at: datetime,
+    *,
+    reason: str | None = None,
+    missing: tuple[Gap, ...] = (),
+    becoming: RecordState | None = None,
 ) -> Decision:
     step = Step(state.status, status, reason, missing)
     check_transition(state.document_number or state.account_id, step.previous, status)
     command = state.command if status in ON_ITS_WAY else None
-    moved = replace(state, status=status, reason=reason, updated_at=at.isoformat(), command=command)
+    moved = replace(becoming or state, status=status, reason=reason, updated_at=at.isoformat(), command=command)
     return Decision(moved, (step,))
 
 
@@ -284,7 +303,7 @@ def _send(
         account_id=document.account_id,
         reference=name,
         fingerprint=document.fingerprint,
-        document_offset=state.document_offset,
+        document_offset=arrival.offset,
         company=voucher.company,
         voucher_type=voucher.voucher_type or terms.voucher_type,
         voucher_date=voucher.voucher_date,
@@ -303,18 +322,18 @@ def _send(
     return Decision(posting.state, (*ready.steps, *posting.steps), command=command)
 
 
-def _remembered(state: RecordState | None, outcome: VoucherSubject, at: datetime) -> RecordState:
-    """Return the state, or what an outcome tells where there is none: new state knows what is in IFS without asking."""
-    if state is not None:
-        return state
-    return RecordState(
-        status=Status.POSTING,
-        account_id=outcome.account_id,
-        received_at=at.isoformat(),
-        updated_at=at.isoformat(),
-        company=outcome.company,
-        document_offset=outcome.document_offset,
-        fingerprint=outcome.fingerprint,
-        reference=outcome.reference,
-        sent_fingerprint=outcome.fingerprint,
-    )
+def _time_of(outcome: VoucherPosted | VoucherRejected) -> datetime:
+    return outcome.posted_at if isinstance(outcome, VoucherPosted) else outcome.rejected_at
+
+
+def _with_number(vouchers: tuple[dict[str, Any], ...], posted: VoucherPosted) -> tuple[dict[str, Any], ...]:
+    """Add the voucher's number, once; in shadow mode it has none."""
+    if posted.shadow or posted.accounting_year is None or posted.voucher_no is None:
+        return vouchers
+    number = VoucherNumber(
+        company=posted.company,
+        voucher_type=posted.voucher_type,
+        accounting_year=posted.accounting_year,
+        voucher_no=posted.voucher_no,
+    ).model_dump(by_alias=True)
+    return (*(voucher for voucher in vouchers if voucher != number), number)

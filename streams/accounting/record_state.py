@@ -58,9 +58,9 @@ class RecordState:
         return cls(**values)
 
     @property
-    def voucher(self) -> VoucherNumber | None:
-        """The newest voucher's number."""
-        return VoucherNumber.model_validate(self.vouchers[-1]) if self.vouchers else None
+    def voucher_numbers(self) -> tuple[VoucherNumber, ...]:
+        """The numbers of all vouchers, oldest first."""
+        return tuple(VoucherNumber.model_validate(voucher) for voucher in self.vouchers)
 
 
 _EMPTY: tuple[object, ...] = (None, "", (), -1)

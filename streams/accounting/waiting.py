@@ -1,6 +1,7 @@
 """Who waits for what: an index from every key that could change an evaluation to the records that wait for it.
 
-Derived from the table of held records and made again from it at every assignment, so it is never stored. One per partition.
+Derived from the table of held records and made again from it at every assignment, so it is never stored. One per
+partition.
 """
 
 from collections.abc import Iterable

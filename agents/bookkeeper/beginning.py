@@ -1,0 +1,118 @@
+"""What happens before a partition's first event: its memory is made from its tables, or its tables from the log.
+
+Tables that are empty (a new app id, a lost changelog) are built first from all mappings and rules, then from all
+outcomes, up to the ends seen at the start. Otherwise a replay would meet yesterday's documents under no rules at all, and
+post again what it does not know to be posted.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+import structlog
+
+from agents.bookkeeper.bookkeeper import Bookkeeper
+from agents.bookkeeper.partition import Partition
+from agents.bookkeeper.rows import BUILT, mapping_row
+from agents.runtime import Work
+from schemas import topics
+from schemas.envelope import decode_any
+from schemas.errors import UnreadableError
+from schemas.topics import TopicNames
+from schemas.vouchers import VoucherPosted, VoucherRejected
+from streams.accounting.bookkeeping import remember
+from streams.accounting.keys import account_key, mapping_key
+from streams.log.reader import LogRecord, log_bounds, read_to_end
+from streams.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+OpenWork = Callable[[int], AbstractAsyncContextManager[Work]]
+Mappings = dict[str, tuple[int | None, bytes]]
+"""Mapping key to the partition that it belongs to (None: to all) and its newest row."""
+
+
+class Beginning:
+    """Prepares partitions as they are assigned."""
+
+    def __init__(self, bookkeeper: Bookkeeper, names: TopicNames, kafka: KafkaSettings) -> None:
+        self._bookkeeper = bookkeeper
+        self._names = names
+        self._kafka = kafka
+
+    async def __call__(self, partitions: frozenset[int], open_work: OpenWork) -> None:
+        """Load each partition, building the tables of those that have none yet."""
+        self._bookkeeper.keep_only(partitions)
+        new = []
+        for number in sorted(partitions):
+            async with open_work(number):
+                partition = await self._bookkeeper.assigned(number)
+                if BUILT not in partition.tables.releases:
+                    new.append(partition)
+        if new:
+            await self._build(new, open_work)
+
+    async def _build(self, new: list[Partition], open_work: OpenWork) -> None:
+        log.info("building new state from the log", partitions=[partition.number for partition in new])
+        mappings = await self._mappings()
+        for partition in new:
+            async with open_work(partition.number):
+                for key, (number, row) in mappings.items():
+                    if number in (None, partition.number):
+                        partition.tables.mappings[key] = row
+        await self._outcomes({partition.number: partition for partition in new}, open_work)
+        for partition in new:
+            async with open_work(partition.number):
+                partition.tables.releases[BUILT] = b"1"
+
+    async def _mappings(self) -> Mappings:
+        """Read the newest version of every mapping and rule; a version is an offset, so the last one read is newest."""
+        newest: Mappings = {}
+        async for batch in read_to_end(self._kafka, [self._names.public(topics.MAPPING)], {}):
+            for record in batch.records:
+                key = _readable_key(record)
+                if key is None:
+                    continue
+                own = record.key is not None and key == account_key(record.key.decode())
+                row = mapping_row(record.offset, record.headers["ce_type"].decode(), record.value or b"")
+                newest[key] = (record.partition if own else None, row)
+        return newest
+
+    async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> None:
+        topic = self._names.public(topics.VOUCHER)
+        bounds = await log_bounds(self._kafka, [topic])
+        wanted = replace(
+            bounds,
+            first={place: offset for place, offset in bounds.first.items() if place[1] in new},
+            end={place: offset for place, offset in bounds.end.items() if place[1] in new},
+        )
+        async for batch in read_to_end(self._kafka, [topic], {}, wanted):
+            for number, records in _by_partition(batch.records).items():
+                async with open_work(number):
+                    _remember_all(new[number], records)
+
+
+def _remember_all(partition: Partition, records: Iterable[LogRecord]) -> None:
+    for record in records:
+        try:
+            outcome = decode_any(record.headers, record.value)
+        except UnreadableError:
+            continue  # it goes to the dead letters when the stream meets it
+        if isinstance(outcome, VoucherPosted | VoucherRejected):
+            state = remember(partition.state(outcome.record_id), outcome)
+            partition.tables.records[outcome.record_id] = state.to_json()
+
+
+def _readable_key(record: LogRecord) -> str | None:
+    """Return the mapping key of a record; None for one that the stream will put among the dead letters."""
+    try:
+        return mapping_key(decode_any(record.headers, record.value))
+    except (UnreadableError, TypeError):
+        return None
+
+
+def _by_partition(records: Iterable[LogRecord]) -> dict[int, list[LogRecord]]:
+    parts: dict[int, list[LogRecord]] = {}
+    for record in records:
+        parts.setdefault(record.partition, []).append(record)
+    return parts

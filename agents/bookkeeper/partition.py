@@ -1,0 +1,115 @@
+"""One partition of the bookkeeper: its chart, who waits in it, and how a decision is carried out there."""
+
+from collections.abc import Callable
+
+from agents.bookkeeper.chart import PartitionChart
+from agents.bookkeeper.rows import BUILT, Tables, held_row, read_held, read_held_keys, read_release, release_row
+from agents.bookkeeper.telling import Teller
+from agents.runtime import StateTable, Work
+from streams.accounting.bookkeeping import Decision, Held, Terms
+from streams.accounting.evaluation import evaluate
+from streams.accounting.record_state import RecordState
+from streams.accounting.waiting import Running, Waiting
+from streams.log.messages import Message
+from streams.settings import IfsSettings
+
+
+def send(work: Work, message: Message) -> None:
+    """Send a message as an effect of the event in hand."""
+    work.send(message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition)
+
+
+class Partition:
+    """What is in memory for a partition while it is held; made again from the tables at every assignment."""
+
+    def __init__(self, number: int, tables: Tables, terms: Callable[["Partition"], Terms]) -> None:
+        self.number = number
+        self.tables = tables
+        self.chart = PartitionChart(tables.mappings)
+        self.waiting = Waiting()
+        self.terms = terms(self)
+
+    def load(self) -> None:
+        """Read who waits; inside a work of this partition."""
+        for record_id, row in self.tables.held.items():
+            place, account_id, keys = read_held_keys(row)
+            self.waiting.add(place, record_id, account_id, keys)
+        for key, row in self.tables.releases.items():
+            if key != BUILT:
+                self.waiting.running[key] = read_release(row)
+
+    def state(self, record_id: str) -> RecordState | None:
+        """Return what is remembered of a record."""
+        row = self.tables.records.get(record_id)
+        return None if row is None else RecordState.from_json(row)
+
+    def held(self, record_id: str) -> Held | None:
+        """Return a record as it is held."""
+        row = self.tables.held.get(record_id)
+        return None if row is None else read_held(row)[0]
+
+    def carry_out(self, work: Work, teller: Teller, record_id: str, decision: Decision, cause: str) -> None:
+        """Tell, send and write what a decision says; no await in here, so nothing comes between."""
+        for message in teller.decision(record_id, decision, cause):
+            send(work, message)
+        _write(self.tables.records, record_id, decision.state.to_json())
+        self._hold(record_id, decision)
+
+    def start_release(self, work: Work, teller: Teller, key: str, cause: str) -> None:
+        """Queue what waits for a key; the cost does not grow with how many do."""
+        last = self.waiting.last_place(key)
+        if last is not None:
+            self.go_on(work, teller, key, Running(-1, last, cause))
+
+    def go_on(self, work: Work, teller: Teller, key: str, running: Running) -> None:
+        """Note how far a release has come and ask for its next piece."""
+        self._note(key, running)
+        send(work, teller.next_release(key, running, self.number))
+
+    def end_release(self, key: str) -> None:
+        """Forget a release that has come to its end."""
+        self.waiting.running.pop(key, None)
+        self.tables.releases.pop(key)
+
+    def _note(self, key: str, running: Running) -> None:
+        self.waiting.running[key] = running
+        self.tables.releases[key] = release_row(running)
+
+    def _hold(self, record_id: str, decision: Decision) -> None:
+        row = self.tables.held.get(record_id)
+        if row is not None:
+            self.waiting.remove(*read_held_keys(row))
+        held = decision.held
+        if held is None:
+            if row is not None:
+                self.tables.held.pop(record_id)
+            return
+        account_id = decision.state.account_id
+        _write(self.tables.held, record_id, held_row(held, account_id))
+        self.waiting.add(held.place, record_id, account_id, held.keys)
+        for key in held.keys:  # whoever joins a release that is running is part of it
+            running = self.waiting.running.get(key)
+            if running is not None and held.place > running.until:
+                self._note(key, Running(running.after, held.place, running.cause))
+
+
+def _write(table: StateTable, key: str, row: bytes) -> None:
+    """Write a row, unless it stands there already: a release evaluates many that stay as they are."""
+    if table.get(key) != row:
+        table[key] = row
+
+
+def terms_of(ifs: IfsSettings, app_id: str) -> Callable[[Partition], Terms]:
+    """Return what makes a partition's terms: its own chart and who waits there, the settings for what nobody set."""
+
+    def terms(partition: Partition) -> Terms:
+        return Terms(
+            evaluate=lambda document: evaluate(document, partition.chart),
+            ahead=partition.waiting.ahead,
+            app_id=app_id,
+            voucher_type=ifs.voucher_type,
+            user_group=ifs.user_group,
+            currency_type=ifs.currency_type,
+        )
+
+    return terms

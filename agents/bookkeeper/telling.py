@@ -1,0 +1,108 @@
+"""What the bookkeeper tells: steps to the audit trail, commands to the poster, to itself how to go on with a release."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from agents.runtime import Event
+from schemas import topics
+from schemas.audit import RecordStatusChanged
+from schemas.base import DocumentType
+from schemas.envelope import event_id
+from schemas.releases import ReleaseNext
+from schemas.topics import TopicNames
+from schemas.vouchers import PostVoucher
+from streams.accounting.bookkeeping import Decision, Step
+from streams.accounting.record_state import RecordState
+from streams.accounting.waiting import Running
+from streams.log.messages import Message, event_message
+
+PROCESS = "bookkeeper"
+
+
+class Teller:
+    """Makes the messages that follow from one event; what it causes carries its trace on."""
+
+    def __init__(self, names: TopicNames, event: Event, at: datetime) -> None:
+        self._names = names
+        self._trace = event.headers.get("traceparent", b"").decode() or None
+        self._at = at
+
+    def decision(self, record_id: str, decision: Decision, cause: str) -> list[Message]:
+        """Return the steps and the command of a decision, in the order in which they happened."""
+        messages = [self._step(record_id, decision, step, cause) for step in decision.steps]
+        if decision.command is not None:
+            messages.append(self._command(decision.command))
+        return messages
+
+    def next_release(self, key: str, running: Running, partition: int) -> Message:
+        """Return the word to ourselves to go on with a release."""
+        release = ReleaseNext(waiting_key=key, after=running.after, cause=running.cause)
+        return event_message(
+            self._names.working(topics.RELEASE),
+            key,
+            release,
+            event_id=event_id("release", str(partition), key, running.cause, str(running.after)),
+            process=PROCESS,
+            subject=key,
+            time=self._at,
+            traceparent=self._trace,
+            partition=partition,
+        )
+
+    def _step(self, record_id: str, decision: Decision, step: Step, cause: str) -> Message:
+        changed = _audit(record_id, decision.state, step, self._at, cause)
+        # A note tells of one coming of a document, which may come again with the same content: its offset differs.
+        coming = (step.note, str(decision.state.document_offset)) if step.note else ()
+        return event_message(
+            self._names.public(topics.AUDIT),
+            record_id,
+            changed,
+            event_id=event_id("status", record_id, step.status, cause, *coming),
+            process=PROCESS,
+            subject=record_id,
+            time=self._at,
+            traceparent=self._trace,
+        )
+
+    def _command(self, command: PostVoucher) -> Message:
+        return event_message(
+            self._names.public(topics.VOUCHER_COMMAND),
+            command.company,
+            command,
+            event_id=command.command_id,
+            process=PROCESS,
+            subject=command.record_id,
+            time=self._at,
+            traceparent=self._trace,
+            partition=0,
+        )
+
+
+def _audit(record_id: str, state: RecordState, step: Step, at: datetime, cause: str) -> RecordStatusChanged:
+    document_type, _, document_id = record_id.partition(":")
+    vouchers = state.voucher_numbers
+    return RecordStatusChanged.model_construct(
+        id=record_id,
+        document_type=DocumentType(document_type),
+        document_number=state.document_number,
+        document_id=document_id,
+        account_id=state.account_id,
+        account_number=state.account_number,
+        account_name=state.account_name,
+        status=step.status,
+        previous=step.previous,
+        reason=step.reason,
+        note=step.note,
+        missing=step.missing,
+        company=state.company,
+        amount=None if state.amount is None else Decimal(state.amount),
+        currency=state.currency,
+        reference=state.reference,
+        voucher=vouchers[-1] if vouchers else None,
+        vouchers=vouchers,
+        received_at=datetime.fromisoformat(state.received_at),
+        updated_at=at,
+        actor=PROCESS,
+        at=at,
+        cause=cause,
+    )
