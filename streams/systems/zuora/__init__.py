@@ -1,0 +1,1 @@
+"""Zuora Billing: its documents, fetched whole over REST v1. Nothing here writes to Zuora."""
