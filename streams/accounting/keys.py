@@ -52,6 +52,11 @@ def company_key(company: str) -> str:
     return f"{company}/company"
 
 
+def record_key(record_id: str) -> str:
+    """Return the key under which a record waits for another to be posted."""
+    return f"record/{record_id}"
+
+
 def chart_key(rule: ChartKey) -> str:
     """Return the key of a chart rule, set or removed."""
     if rule.kind == "product":

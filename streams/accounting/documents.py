@@ -1,0 +1,186 @@
+"""Reads a captured document: Zuora's names of its fields, per type of document, and what they mean to the ledger."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from schemas.base import DocumentType
+from schemas.errors import UnreadableError
+from schemas.notifications import DocumentCaptured
+from streams.accounting.fields import Json, amount, day, part, parts, required_amount, text
+from streams.accounting.fingerprint import fingerprint
+from streams.accounting.items import adjustment_line, invoice_lines, memo_lines
+from streams.accounting.ledger_document import LedgerDocument, Line, summarised
+from streams.accounting.money import ZERO, minor_unit, one_currency, rounded
+
+__all__ = ["GONE", "LedgerDocument", "Line", "read_document", "summarised"]
+
+GONE = "gone from Zuora"
+"""Stands for the status of a document that is no longer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What Zuora calls the fields of a type of document, and the status in which it posts."""
+
+    posts_when: str
+    dated: str
+    number: str = "number"
+    status: str = "status"
+    amount: str = "amount"
+    type: str = "type"
+
+
+NAMES: Mapping[DocumentType, Names] = {
+    DocumentType.INVOICE: Names("Posted", "invoiceDate", number="invoiceNumber"),
+    DocumentType.PAYMENT: Names("Processed", "effectiveDate"),
+    DocumentType.REFUND: Names("Processed", "refundDate"),
+    DocumentType.CREDIT_MEMO: Names("Posted", "creditMemoDate"),
+    DocumentType.DEBIT_MEMO: Names("Posted", "debitMemoDate"),
+    DocumentType.ADJUSTMENT: Names("Processed", "AdjustmentDate", "AdjustmentNumber", "Status", "Amount", "Type"),
+}
+
+TYPED = frozenset({DocumentType.PAYMENT, DocumentType.REFUND, DocumentType.ADJUSTMENT})
+"""Documents whose `type` decides how they post; that of others is not for the ledger."""
+
+ABOUT: Mapping[DocumentType, tuple[str, ...]] = {
+    DocumentType.REFUND: ("payment", "creditMemo"),
+    DocumentType.ADJUSTMENT: ("invoice",),
+}
+"""What is captured with a document that does not name its own currency."""
+
+
+def read_document(captured: DocumentCaptured) -> LedgerDocument:
+    """Return what the ledger needs of a captured document, with its fingerprint.
+
+    Raises:
+        UnreadableError: a field that the ledger needs is missing or wrong; the message names it, never its content.
+
+    """
+    document = _whole(captured) if _posts(captured) else _unposted(captured)
+    return replace(document, fingerprint=fingerprint(document))
+
+
+def _posts(captured: DocumentCaptured) -> bool:
+    names = NAMES[captured.document_type]
+    return not captured.gone and text(captured.document, names.status) == names.posts_when
+
+
+def _unposted(captured: DocumentCaptured) -> LedgerDocument:
+    """Read what does not post leniently: a draft need not be complete, and one that is gone has no fields at all."""
+    names, source = NAMES[captured.document_type], captured.document
+    return LedgerDocument(
+        record_id=captured.record_id,
+        document_type=captured.document_type,
+        document_id=captured.document_id,
+        number=text(source, names.number) or captured.document_number or "",
+        account_id=captured.account_id,
+        account_number=captured.account_number or "",
+        account_name=captured.account_name or "",
+        zuora_status=GONE if captured.gone else text(source, names.status),
+        posts=False,
+        zuora_type=text(source, names.type) if captured.document_type in TYPED else "",
+        currency=text(source, "currency") or captured.currency or "",
+        dated=day(source, names.dated),
+        amount=amount(source, names.amount) or captured.amount or ZERO,
+    )
+
+
+def _whole(captured: DocumentCaptured) -> LedgerDocument:
+    names, source = NAMES[captured.document_type], captured.document
+    dated = day(source, names.dated)
+    if dated is None:
+        raise UnreadableError(f"{names.dated}: missing")
+    currency = _currency(captured)
+    unit = minor_unit(currency)
+    document = LedgerDocument(
+        record_id=captured.record_id,
+        document_type=captured.document_type,
+        document_id=captured.document_id,
+        number=text(source, names.number) or captured.document_number or "",
+        account_id=captured.account_id,
+        account_number=captured.account_number or "",
+        account_name=captured.account_name or "",
+        zuora_status=names.posts_when,
+        posts=True,
+        zuora_type=text(source, names.type) if captured.document_type in TYPED else "",
+        currency=currency,
+        dated=dated,
+        amount=rounded(required_amount(source, names.amount), unit),
+    )
+    return _READERS[captured.document_type](document, source, unit)
+
+
+def _currency(captured: DocumentCaptured) -> str:
+    """Return the document's currency; refunds and adjustments have it from what they are about."""
+    source = captured.document
+    about = (part(source, name) for name in ABOUT.get(captured.document_type, ()))
+    currency = one_currency(text(source, "currency"), *(text(other, "currency") for other in about))
+    currency = currency or captured.currency or ""
+    if not currency:
+        raise UnreadableError("currency: missing")
+    return currency
+
+
+def _invoice(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
+    return replace(document, lines=invoice_lines(source), header_tax=_header_tax(source, unit))
+
+
+def _memo(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
+    return replace(document, lines=memo_lines(source), header_tax=_header_tax(source, unit))
+
+
+def _header_tax(source: Json, unit: Decimal) -> Decimal | None:
+    tax = amount(source, "taxAmount")
+    return None if tax is None else rounded(tax, unit)
+
+
+def _payment(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
+    shares = parts(source, "parts")
+    elsewhere = rounded(_elsewhere(shares, document.account_id), unit)
+    own = (amount(source, "unappliedAmount") or ZERO) + (amount(source, "creditBalanceAmount") or ZERO)
+    return replace(
+        document,
+        unapplied=rounded(own, unit) + elsewhere,
+        elsewhere=elsewhere,
+        applied_on=_last_update(shares) or day(source, "updatedDate") or document.dated,
+        gateway=text(source, "gatewayId"),
+    )
+
+
+def _elsewhere(shares: list[Json], account_id: str) -> Decimal:
+    owners = ((share, text(share, "billingDocumentOwnerId")) for share in shares)
+    foreign = (amount(share, "amount", "parts.") or ZERO for share, owner in owners if owner not in ("", account_id))
+    return sum(foreign, ZERO)
+
+
+def _last_update(shares: list[Json]) -> date | None:
+    return max((updated for share in shares if (updated := day(share, "updatedDate", "parts."))), default=None)
+
+
+def _refund(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:  # noqa: ARG001 - as all readers
+    payment, memo = part(source, "payment"), part(source, "creditMemo")
+    payment_id = text(source, "paymentId") or text(payment, "id")
+    return replace(
+        document,
+        gateway=text(source, "gatewayId") or text(payment, "gatewayId"),
+        payment_id=payment_id,
+        memo_id="" if payment_id else text(source, "creditMemoId") or text(memo, "id"),
+    )
+
+
+def _adjustment(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:  # noqa: ARG001 - as all readers
+    if document.zuora_type not in ("Charge", "Credit"):
+        raise UnreadableError("Type: neither Charge nor Credit")
+    return replace(document, lines=(adjustment_line(source, document.amount),))
+
+
+_READERS: Mapping[DocumentType, Callable[[LedgerDocument, Json, Decimal], LedgerDocument]] = {
+    DocumentType.INVOICE: _invoice,
+    DocumentType.PAYMENT: _payment,
+    DocumentType.REFUND: _refund,
+    DocumentType.CREDIT_MEMO: _memo,
+    DocumentType.DEBIT_MEMO: _memo,
+    DocumentType.ADJUSTMENT: _adjustment,
+}
