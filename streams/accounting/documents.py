@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from schemas.base import DocumentType
 from schemas.errors import UnreadableError
@@ -51,6 +52,16 @@ ABOUT: Mapping[DocumentType, tuple[str, ...]] = {
 """What is captured with a document that does not name its own currency."""
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the rest of a document is read against."""
+
+    account_id: str
+    dated: date
+    amount: Decimal
+    unit: Decimal
+
+
 def read_document(captured: DocumentCaptured) -> LedgerDocument:
     """Return what the ledger needs of a captured document, with its fingerprint.
 
@@ -71,20 +82,28 @@ def _unposted(captured: DocumentCaptured) -> LedgerDocument:
     """Read what does not post leniently: a draft need not be complete, and one that is gone has no fields at all."""
     names, source = NAMES[captured.document_type], captured.document
     return LedgerDocument(
-        record_id=captured.record_id,
-        document_type=captured.document_type,
-        document_id=captured.document_id,
-        number=text(source, names.number) or captured.document_number or "",
-        account_id=captured.account_id,
-        account_number=captured.account_number or "",
-        account_name=captured.account_name or "",
+        **_heading(captured),
         zuora_status=GONE if captured.gone else text(source, names.status),
         posts=False,
-        zuora_type=text(source, names.type) if captured.document_type in TYPED else "",
         currency=text(source, "currency") or captured.currency or "",
         dated=day(source, names.dated),
         amount=amount(source, names.amount) or captured.amount or ZERO,
     )
+
+
+def _heading(captured: DocumentCaptured) -> dict[str, Any]:
+    """Return what is read alike of every document."""
+    names, source = NAMES[captured.document_type], captured.document
+    return {
+        "record_id": captured.record_id,
+        "document_type": captured.document_type,
+        "document_id": captured.document_id,
+        "number": text(source, names.number) or captured.document_number or "",
+        "account_id": captured.account_id,
+        "account_number": captured.account_number or "",
+        "account_name": captured.account_name or "",
+        "zuora_type": text(source, names.type) if captured.document_type in TYPED else "",
+    }
 
 
 def _whole(captured: DocumentCaptured) -> LedgerDocument:
@@ -94,22 +113,16 @@ def _whole(captured: DocumentCaptured) -> LedgerDocument:
         raise UnreadableError(f"{names.dated}: missing")
     currency = _currency(captured)
     unit = minor_unit(currency)
-    document = LedgerDocument(
-        record_id=captured.record_id,
-        document_type=captured.document_type,
-        document_id=captured.document_id,
-        number=text(source, names.number) or captured.document_number or "",
-        account_id=captured.account_id,
-        account_number=captured.account_number or "",
-        account_name=captured.account_name or "",
+    amount_due = rounded(required_amount(source, names.amount), unit)
+    return LedgerDocument(
+        **_heading(captured),
+        **_READERS[captured.document_type](source, Header(captured.account_id, dated, amount_due, unit)),
         zuora_status=names.posts_when,
         posts=True,
-        zuora_type=text(source, names.type) if captured.document_type in TYPED else "",
         currency=currency,
         dated=dated,
-        amount=rounded(required_amount(source, names.amount), unit),
+        amount=amount_due,
     )
-    return _READERS[captured.document_type](document, source, unit)
 
 
 def _currency(captured: DocumentCaptured) -> str:
@@ -123,12 +136,12 @@ def _currency(captured: DocumentCaptured) -> str:
     return currency
 
 
-def _invoice(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
-    return replace(document, lines=invoice_lines(source), header_tax=_header_tax(source, unit))
+def _invoice(source: Json, header: Header) -> dict[str, Any]:
+    return {"lines": invoice_lines(source), "header_tax": _header_tax(source, header.unit)}
 
 
-def _memo(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
-    return replace(document, lines=memo_lines(source), header_tax=_header_tax(source, unit))
+def _memo(source: Json, header: Header) -> dict[str, Any]:
+    return {"lines": memo_lines(source), "header_tax": _header_tax(source, header.unit)}
 
 
 def _header_tax(source: Json, unit: Decimal) -> Decimal | None:
@@ -136,20 +149,20 @@ def _header_tax(source: Json, unit: Decimal) -> Decimal | None:
     return None if tax is None else rounded(tax, unit)
 
 
-def _payment(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:
+def _payment(source: Json, header: Header) -> dict[str, Any]:
     shares = parts(source, "parts")
-    elsewhere = rounded(_elsewhere(shares, document.account_id), unit)
+    elsewhere = rounded(_elsewhere(shares, header.account_id), header.unit)
     own = (amount(source, "unappliedAmount") or ZERO) + (amount(source, "creditBalanceAmount") or ZERO)
-    return replace(
-        document,
-        unapplied=rounded(own, unit) + elsewhere,
-        elsewhere=elsewhere,
-        applied_on=_last_update(shares) or day(source, "updatedDate") or document.dated,
-        gateway=text(source, "gatewayId"),
-    )
+    return {
+        "unapplied": rounded(own, header.unit) + elsewhere,
+        "elsewhere": elsewhere,
+        "applied_on": _last_update(shares) or day(source, "updatedDate") or header.dated,
+        "gateway": text(source, "gatewayId"),
+    }
 
 
 def _elsewhere(shares: list[Json], account_id: str) -> Decimal:
+    """Return how much is applied to documents of another account."""
     owners = ((share, text(share, "billingDocumentOwnerId")) for share in shares)
     foreign = (amount(share, "amount", "parts.") or ZERO for share, owner in owners if owner not in ("", account_id))
     return sum(foreign, ZERO)
@@ -159,24 +172,23 @@ def _last_update(shares: list[Json]) -> date | None:
     return max((updated for share in shares if (updated := day(share, "updatedDate", "parts."))), default=None)
 
 
-def _refund(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:  # noqa: ARG001 - as all readers
+def _refund(source: Json, header: Header) -> dict[str, Any]:  # noqa: ARG001 - as all readers
     payment, memo = part(source, "payment"), part(source, "creditMemo")
     payment_id = text(source, "paymentId") or text(payment, "id")
-    return replace(
-        document,
-        gateway=text(source, "gatewayId") or text(payment, "gatewayId"),
-        payment_id=payment_id,
-        memo_id="" if payment_id else text(source, "creditMemoId") or text(memo, "id"),
-    )
+    return {
+        "gateway": text(source, "gatewayId") or text(payment, "gatewayId"),
+        "payment_id": payment_id,
+        "memo_id": "" if payment_id else text(source, "creditMemoId") or text(memo, "id"),
+    }
 
 
-def _adjustment(document: LedgerDocument, source: Json, unit: Decimal) -> LedgerDocument:  # noqa: ARG001 - as all readers
-    if document.zuora_type not in ("Charge", "Credit"):
+def _adjustment(source: Json, header: Header) -> dict[str, Any]:
+    if text(source, "Type") not in ("Charge", "Credit"):
         raise UnreadableError("Type: neither Charge nor Credit")
-    return replace(document, lines=(adjustment_line(source, document.amount),))
+    return {"lines": (adjustment_line(source, header.amount),)}
 
 
-_READERS: Mapping[DocumentType, Callable[[LedgerDocument, Json, Decimal], LedgerDocument]] = {
+_READERS: Mapping[DocumentType, Callable[[Json, Header], dict[str, Any]]] = {
     DocumentType.INVOICE: _invoice,
     DocumentType.PAYMENT: _payment,
     DocumentType.REFUND: _refund,
@@ -184,3 +196,4 @@ _READERS: Mapping[DocumentType, Callable[[LedgerDocument, Json, Decimal], Ledger
     DocumentType.DEBIT_MEMO: _memo,
     DocumentType.ADJUSTMENT: _adjustment,
 }
+"""What is read of a type of document beyond its heading."""

@@ -21,10 +21,10 @@ def text(source: Json, name: str, where: str = "") -> str:
 
     """
     value = source.get(name)
-    if value is None:
-        return ""
     if isinstance(value, str):
         return value.strip()
+    if value is None:
+        return ""
     if isinstance(value, dict | list):
         raise UnreadableError(f"{where}{name}: not a text")
     return str(value)
@@ -40,7 +40,7 @@ def amount(source: Json, name: str, where: str = "") -> Decimal | None:
     value = source.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if not isinstance(value, str) and (isinstance(value, bool) or not isinstance(value, int | Decimal)):
         raise UnreadableError(f"{where}{name}: not a decimal number")
     try:
         number = Decimal(value)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import orjson
 
 from streams.accounting.ledger_document import LedgerDocument, Line
-from streams.accounting.money import decimals
+from streams.accounting.money import minor_unit
 
 FINGERPRINT_VERSION = 1
 """Stands before every fingerprint, so that a record keeps it; a longer list of fields is another version."""
@@ -17,7 +17,7 @@ def fingerprint(document: LedgerDocument) -> str:
 
     Not part of it: balances, what is applied, unapplied or refunded, when it was updated, names and numbers.
     """
-    places = decimals(document.currency) if document.posts else 0
+    unit = minor_unit(document.currency) if document.posts else Decimal(1)
     parts = (
         document.posts,
         document.account_id,
@@ -25,29 +25,26 @@ def fingerprint(document: LedgerDocument) -> str:
         document.zuora_type,
         document.currency,
         document.dated.isoformat() if document.dated else "",
-        _canonical(document.amount, places),
+        _canonical(document.amount, unit),
         document.gateway,
         document.payment_id,
         document.memo_id,
-        [content for _, content in sorted((line.id, _content(line, places)) for line in document.lines)],
+        [content for _, content in sorted((line.id, _content(line, unit)) for line in document.lines)],
     )
     return f"{FINGERPRINT_VERSION}-{hashlib.sha256(orjson.dumps(parts)).hexdigest()[:32]}"
 
 
-def _content(line: Line, places: int) -> list[object]:
+def _content(line: Line, unit: Decimal) -> list[object]:
     return [
-        _canonical(line.net, places),
-        [(code, _canonical(tax, places)) for code, tax in line.taxes],
+        _canonical(line.net, unit),
+        [(code, _canonical(tax, unit)) for code, tax in line.taxes],
         line.processing_type,
         line.deferred,
         line.keys,
     ]
 
 
-def _canonical(amount: Decimal, places: int) -> str:
+def _canonical(amount: Decimal, unit: Decimal) -> str:
     # At the currency's decimals; further ones count where they are not zero, since tax is added up unrounded.
-    exact = amount.normalize() + 0
-    exponent = exact.as_tuple().exponent
-    if isinstance(exponent, int) and exponent > -places:
-        exact = exact.quantize(Decimal(1).scaleb(-places))
-    return format(exact, "f")
+    exact = amount.quantize(unit) + 0  # plus 0 turns -0.00 into 0.00
+    return format(exact if exact == amount else amount.normalize(), "f")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 
 from schemas.mappings import CodePart
 from schemas.vouchers import VoucherRow
@@ -14,7 +14,7 @@ TEXT_LENGTH = 200
 """What IFS Cloud takes as the text of a row."""
 
 
-class Role(Enum):
+class Role(StrEnum):
     """What a row is to the document; the value is the word in its text."""
 
     RECEIVABLE = "receivable"
@@ -76,11 +76,7 @@ class Balance:
         )
 
     def _text(self, number: str) -> str:
-        reasons = (
-            f"{role.value} {', '.join(sorted(label for label in self.labels[role] if label))}".strip()
-            for role in Role
-            if role in self.labels
-        )
+        reasons = [f"{role} {', '.join(sorted(labels))}" for role, labels in sorted(self.labels.items())]
         return shortened(f"{number} {'; '.join(reasons)}")
 
 
