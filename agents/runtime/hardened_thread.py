@@ -1,0 +1,103 @@
+"""Faust's consumer thread, hardened: it owns the aiokafka consumer and reads only what it is asked for."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerStoppedError
+
+from streams.log.connection import connection_options
+
+Records = Mapping[TopicPartition, list[Any]]
+
+
+class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Runs the consumer in a thread of its own, so that heartbeats go out while the main loop works."""
+
+    heartbeat_at: float = 0.0
+    """When the group coordinator last confirmed this member, on the monotonic clock."""
+
+    async def on_start(self) -> None:
+        """Start the consumer and note every confirmed heartbeat."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka tells nobody of heartbeats
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def noted_heartbeat() -> bool:
+            sent_at = time.monotonic()
+            confirmed: bool = await beat()
+            if confirmed:
+                self.heartbeat_at = sent_at
+            return confirmed
+
+        coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
+        """Take the assignment, which the coordinator has just confirmed this member with."""
+        self.heartbeat_at = time.monotonic()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ARG002 - Faust's signature
+        """Make the consumer with every setting in sight.
+
+        Fault closed: Faust knows no SCRAM over TLS with a private CA from the same settings as our other clients, sets
+        no limit to the records of one poll, and takes an assignor that ignores partition numbers when there are no
+        tables.
+        """
+        timing = self.app.timing
+        self._assignor = self.app.assignor  # the same partition number of all topics comes to the same worker
+        return aiokafka.AIOKafkaConsumer(
+            **connection_options(self.app.kafka),
+            client_id=self.app.conf.broker_client_id,
+            group_id=self.app.conf.id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,  # an event is committed when its effects are confirmed, never by the clock
+            auto_offset_reset="earliest",  # a new group starts with the first event, and deleted ones are passed
+            isolation_level="read_uncommitted",  # markers of other people's transactions are passed and counted
+            max_poll_records=500,  # bounds what one read hands on; unlimited would fill the buffers in one go
+            max_partition_fetch_bytes=1024 * 1024,  # prefetched per partition; a larger record still comes, alone
+            fetch_max_wait_ms=500,  # how long the broker holds an empty fetch; a record ends it at once
+            session_timeout_ms=int(timing.session_seconds * 1000),  # a killed worker's work waits this long
+            heartbeat_interval_ms=int(timing.heartbeat_seconds * 1000),  # also how soon a rebalance is noticed
+            rebalance_timeout_ms=int(timing.rebalance_seconds * 1000),  # grace + flush + commit must fit well within
+            request_timeout_ms=int(max(40.0, timing.session_seconds + 5) * 1000),  # must be above the session's
+            # A far side that is down for days holds the reading back on purpose; that is no reason to be thrown out.
+            max_poll_interval_ms=7 * 24 * 3600 * 1000,
+        )
+
+    async def read(self, partitions: frozenset[TopicPartition], timeout_seconds: float, max_records: int) -> Records:
+        """Read what has been fetched for these partitions, for `timeout_seconds` at most.
+
+        Fault closed: Faust hands aiokafka its live, mutable set of active partitions; a rebalance empties it in
+        mid-read, aiokafka takes an empty set for "all partitions", and records that nobody asked for are dropped while
+        the position moves on. Here it is a snapshot, and never empty.
+        """
+        if not partitions:
+            await asyncio.sleep(min(timeout_seconds, 0.02))
+            return {}
+        records: Records = await self.call_thread(self._read, partitions, timeout_seconds, max_records)
+        return records
+
+    async def _read(self, partitions: frozenset[TopicPartition], timeout_seconds: float, max_records: int) -> Records:
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher  # noqa: SLF001 - getmany() would wait for a whole batch timeout after a seek
+        if consumer._closed or fetcher._closed:  # noqa: SLF001
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():  # noqa: SLF001
+            records: Records = await fetcher.fetched_records(
+                partitions, timeout=timeout_seconds, max_records=max_records
+            )
+            return records
+
+    async def committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the committed offset of each partition, None where nothing was committed."""
+        found: dict[TopicPartition, int | None] = await self.call_thread(self._committed, partitions)
+        return found
+
+    async def _committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        consumer = self._ensure_consumer()
+        offsets = await asyncio.gather(*(consumer.committed(tp) for tp in partitions))
+        return dict(zip(partitions, offsets, strict=True))
