@@ -1,0 +1,306 @@
+"""Carrying one command to IFS Cloud: does what agents.poster.decision says, and lets nothing happen twice."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+import structlog
+
+from agents.poster.budget import RecordedBudget
+from agents.poster.decision import (
+    Answered,
+    Look,
+    Looked,
+    Pause,
+    Post,
+    Posted,
+    Rejected,
+    Standing,
+    Stopped,
+    decide,
+    first_step,
+)
+from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
+from agents.poster.state import (
+    Intent,
+    KnownRate,
+    Outcome,
+    PostedOutcome,
+    RejectedOutcome,
+    command_key,
+    read_entry,
+    written,
+)
+from agents.poster.telling import progress_message
+from agents.runtime import StateTable, Work
+from schemas.errors import ConnectorError, FarSideError, UnreadableError
+from schemas.topics import TopicNames
+from schemas.vouchers import PostVoucher, VoucherRow
+from streams.accounting.conversion import SAME_CURRENCY, Rate, convert
+from streams.accounting.money import decimals
+from streams.settings import IfsSettings
+from streams.systems.ifs.basics import Company, UnusableRateError
+from streams.systems.ifs.client import Found, IfsClient
+from streams.systems.ifs.errors import Judgement, Verdict
+from streams.systems.ifs.refusals import COMPANY_UNKNOWN, CURRENCY, PARALLEL_CURRENCY, RATE_MISSING, Explanation
+from streams.systems.retry import BackOff, persevere
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class CannotPostError(FarSideError):
+    """Nothing can be posted safely; the message is the one clear line for the person who must act."""
+
+
+class NotPossibleError(Exception):
+    """The voucher cannot be made as it is; becomes a rejection."""
+
+    def __init__(self, explanation: Explanation, message: str) -> None:
+        super().__init__(message)
+        self.judgement = Judgement(Verdict.REFUSED, None, message, explanation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    command: PostVoucher
+    work: Work
+    traceparent: str | None
+
+
+class Carrying:
+    """Looks, posts, waits and looks again until a command has its outcome."""
+
+    def __init__(
+        self,
+        ifs: IfsClient,
+        *,
+        names: TopicNames,
+        commands: StateTable,
+        budget: RecordedBudget,
+        settings: IfsSettings,
+        clock: Callable[[], datetime],
+        back_off: BackOff,
+    ) -> None:
+        self._ifs = ifs
+        self._names = names
+        self._commands = commands
+        self._budget = budget
+        self._is_shadow = settings.mode == "shadow"
+        self._settle = timedelta(seconds=settings.settle_seconds)
+        self._clock = clock
+        self._back_off = back_off
+
+    async def carry(self, command: PostVoucher, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
+        """Return the command's outcome, however long it takes; `intent` is what a poster before us wrote down.
+
+        Raises:
+            CannotPostError, LookUpRefusedError, SettingsError, ForbiddenError: nothing can be posted safely.
+
+        """
+        task = _Task(command, work, traceparent)
+        try:
+            return await self._resolve(task, intent)
+        except NotPossibleError as error:
+            return self._rejected(error.judgement)
+
+    def company_rows(self, command: PostVoucher, rate: KnownRate) -> tuple[VoucherRow, ...]:
+        """Return the command's rows with their amounts in the company's currency."""
+        quoted = Rate(rate.rate, rate.conversion_factor, inverted=rate.inverted)
+        return convert(command.rows, command.rest_row, quoted, decimals(rate.company_currency))
+
+    async def _resolve(self, task: _Task, intent: Intent | None) -> Outcome:
+        standing = Standing(sent_at=intent.sent_at, acknowledged=intent.acknowledged) if intent else Standing()
+        if intent:
+            await self._tell_uncertain(task, intent.sent_at, "a poster ended before it knew the outcome")
+        step = first_step(standing)
+        while True:
+            await self._budget.record()
+            match step:
+                case Look():
+                    seen: Looked | Answered = await self._look(task, step, standing)
+                case Post() if self._is_shadow:
+                    rate = await self._rate(task.command)
+                    return PostedOutcome(number=None, rate=rate, shadow=True, at=self._clock())
+                case Post():
+                    seen = await self._post(task, step)
+                case Posted():
+                    return await self._posted(task.command, step)
+                case Rejected():
+                    return self._rejected(step.judgement)
+                case Stopped():
+                    raise CannotPostError(step.line)
+            standing, step = decide(standing, seen, self._settle)
+
+    async def _look(self, task: _Task, step: Look, standing: Standing) -> Looked:
+        if step.pause:
+            await self._wait(step.pause)
+        command = task.command
+        began_at = self._clock()
+        found = await self._look_beyond_hold(command) if step.complete else None
+        if found:
+            return Looked(began_at, complete=True, found=found, tag=None)
+        await self._see_company(command, standing, fresh=step.complete)
+        held = await self._ask(lambda: self._ifs.look_in_hold(command.company, [command.reference]))
+        return Looked(began_at, step.complete, held.found.get(command.reference), held.tag)
+
+    async def _look_beyond_hold(self, command: PostVoucher) -> Found | None:
+        """Look in the hold table and then in the ledger; the caller looks in the hold table again afterwards.
+
+        A voucher on its way from one to the other can be in neither for a moment.
+        """
+        company, reference = command.company, command.reference
+        held = await self._ask(lambda: self._ifs.look_in_hold(company, [reference]))
+        return (
+            held.found.get(reference)
+            or await self._ask(lambda: self._ifs.look_in_hold_rows(company, reference))
+            or await self._ask(lambda: self._ifs.look_in_ledger(company, reference))
+        )
+
+    async def _see_company(self, command: PostVoucher, standing: Standing, *, fresh: bool) -> Company:
+        """Prove that the company can be seen: IFS answers look-ups in one that cannot with an empty list."""
+        company = await self._ask(lambda: self._ifs.basics.company(command.company, fresh=fresh))
+        if company:
+            return company
+        line = f"company {command.company} does not exist in IFS, or its service user may not see it"
+        if standing.sent_at is None:
+            raise NotPossibleError(COMPANY_UNKNOWN, line)
+        raise CannotPostError(f"{line} any more, and a voucher may have been created there: {command.reference}")
+
+    async def _post(self, task: _Task, step: Post) -> Answered:
+        command = task.command
+        known = await self._rate(command)
+        rows = self.company_rows(command, known)
+        if step.absent_after:
+            await self._tell_absent(task, step.absent_after)
+        await self._ifs.service.budget.acquire()
+        await self._budget.record(at_once=True)
+        sent_at = self._clock()
+        self._commands[command_key(command.command_id)] = written(Intent(sent_at=sent_at, rate=known))
+        await task.work.confirmed()
+        started = time.monotonic()
+        rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
+        created = await self._ifs.create(command, rows, rate, step.tag)
+        POST_SECONDS.observe(time.monotonic() - started)
+        verdict = created.judgement.verdict
+        ANSWERS.labels(verdict.value).inc()
+        if verdict is Verdict.UNCERTAIN:
+            await self._tell_uncertain(task, sent_at, created.judgement.words)
+        elif verdict is Verdict.DONE and created.number is None:
+            done = Intent(sent_at=sent_at, rate=known, acknowledged=True)
+            self._commands[command_key(command.command_id)] = written(done)
+            await task.work.confirmed()
+        elif verdict is not Verdict.DONE:
+            log.info("IFS did not take a voucher", verdict=verdict.value, words=created.judgement.words)
+        return Answered(sent_at, created)
+
+    async def _posted(self, command: PostVoucher, step: Posted) -> PostedOutcome:
+        entry = read_entry(self._commands.get(command_key(command.command_id)))
+        if isinstance(entry, Intent):
+            rate = entry.rate
+        else:
+            rate = await self._rate_of_found(command, step.found)
+        return PostedOutcome(number=step.found.number, rate=rate, found=step.was_found, at=self._clock())
+
+    async def _rate(self, command: PostVoucher) -> KnownRate:
+        """Return the rate that IFS has for the document's date; kept for minutes, so asking twice costs nothing."""
+        company = await self._see_company(command, Standing(), fresh=False)
+        if company.parallel_currency:
+            raise NotPossibleError(
+                PARALLEL_CURRENCY, f"company {company.company} keeps {company.parallel_currency} as parallel currency"
+            )
+        rate = await self._quoted(command, company)
+        if rate is None:
+            raise NotPossibleError(
+                RATE_MISSING,
+                f"IFS has no rate of {command.currency} for currency type {command.currency_type} in company "
+                f"{company.company} on or before {command.rate_date}",
+            )
+        return _known(company, rate)
+
+    async def _rate_of_found(self, command: PostVoucher, found: Found) -> KnownRate:
+        """Return the rate that a voucher has which another poster created, under another app id or with lost tables."""
+        company = await self._see_company(command, Standing(), fresh=False)
+        if command.currency == company.currency:
+            return _known(company, SAME_CURRENCY)
+        row: Found | None = found
+        if found.rate is None:
+            row = await self._ask(lambda: self._ifs.look_in_hold_rows(command.company, command.reference))
+        if row and row.rate and row.conversion_factor:
+            inverted = await self._ask(lambda: self._ifs.basics.quoted_inverted(company, command.currency_type))
+            return _known(company, Rate(row.rate, row.conversion_factor, inverted=inverted))
+        rate = await self._quoted(command, company)
+        if rate is None:
+            raise CannotPostError(
+                f"voucher {command.reference} is in IFS, but no rate of {command.currency} in company "
+                f"{company.company} on or before {command.rate_date} is: enter it in IFS"
+            )
+        return _known(company, rate)
+
+    async def _quoted(self, command: PostVoucher, company: Company) -> Rate | None:
+        try:
+            decimals(company.currency)
+            return await self._ask(
+                lambda: self._ifs.basics.rate(company, command.currency_type, command.currency, command.rate_date)
+            )
+        except (UnusableRateError, UnreadableError) as error:
+            raise NotPossibleError(CURRENCY, str(error)) from error
+
+    async def _tell_uncertain(self, task: _Task, sent_at: datetime, reason: str) -> None:
+        UNCERTAIN.inc()
+        log.warning("a POST's effect is not known", record=task.command.record_id, reason=reason)
+        await self._tell(task, "uncertain", reason, sent_at)
+
+    async def _tell_absent(self, task: _Task, sent_at: datetime) -> None:
+        await self._tell(task, "posting", "not in IFS, so it is sent again", sent_at)
+
+    async def _tell(
+        self, task: _Task, progress: Literal["uncertain", "posting"], reason: str, sent_at: datetime
+    ) -> None:
+        message = progress_message(
+            self._names,
+            task.command,
+            progress,
+            reason,
+            sent_at=sent_at,
+            at=self._clock(),
+            traceparent=task.traceparent,
+        )
+        task.work.send(message.topic, key=message.key, value=message.value, headers=message.headers)
+        await task.work.confirmed()
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Read, and try again without end while IFS is in trouble; what trying cannot heal is raised."""
+        return await persevere(call, back_off=self._back_off, on_wait=_note_trouble)
+
+    async def _wait(self, pause: Pause) -> None:
+        seconds = self._back_off.wait(pause.attempt, pause.retry_after)
+        if pause.until:
+            seconds = min(seconds, max((pause.until - self._clock()).total_seconds(), 0.0))
+        await asyncio.sleep(seconds)
+
+    def _rejected(self, judgement: Judgement) -> RejectedOutcome:
+        return RejectedOutcome(
+            reason=judgement.explanation.reason,
+            code=judgement.code,
+            message=judgement.words,
+            advice=judgement.explanation.advice,
+            at=self._clock(),
+        )
+
+
+def _known(company: Company, rate: Rate) -> KnownRate:
+    return KnownRate(
+        company_currency=company.currency,
+        rate=rate.rate,
+        conversion_factor=rate.conversion_factor,
+        inverted=rate.inverted,
+    )
+
+
+def _note_trouble(error: ConnectorError, seconds: float) -> None:
+    TROUBLE.labels(type(error).__name__).inc()
+    log.warning("IFS is asked again", error=str(error), in_seconds=round(seconds, 1))

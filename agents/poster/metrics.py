@@ -1,0 +1,15 @@
+"""What the poster tells Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ANSWERS = Counter("zuora_ifs_poster_posts", "POSTs to IFS Cloud, by what the answer meant", ["outcome"])
+OUTCOMES = Counter("zuora_ifs_poster_outcomes", "Voucher commands that came to an end", ["outcome"])
+UNCERTAIN = Counter("zuora_ifs_poster_uncertain", "POSTs whose answer was lost, or that a crash left open")
+TROUBLE = Counter("zuora_ifs_poster_trouble", "Reads of IFS Cloud that have to be tried again", ["error"])
+POST_SECONDS = Histogram(
+    "zuora_ifs_poster_post_seconds",
+    "Seconds from a POST to its answer",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
+)
+BUDGET_SPENT = Gauge("zuora_ifs_poster_budget_spent", "Requests to IFS Cloud in the last minute")
+BUDGET_LIMIT = Gauge("zuora_ifs_poster_budget_limit", "Requests to IFS Cloud that the poster may make in a minute")

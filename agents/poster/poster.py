@@ -1,0 +1,115 @@
+"""The poster's agent: takes each voucher command to its outcome, one after the other."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from agents.poster.budget import RecordedBudget
+from agents.poster.carrying import Carrying
+from agents.poster.metrics import OUTCOMES
+from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
+from agents.poster.telling import outcome_message
+from agents.runtime import Event, StateTable, Work
+from schemas import topics
+from schemas.base import utc_now
+from schemas.envelope import decode_any
+from schemas.errors import UnreadableError
+from schemas.topics import TopicNames
+from schemas.vouchers import PostVoucher
+from streams.log.messages import Message, dead_letter
+from streams.settings import IfsSettings
+from streams.systems.ifs.client import IfsClient
+from streams.systems.retry import BackOff
+
+log = structlog.get_logger(__name__)
+
+
+class Poster:
+    """Carries commands to IFS Cloud. Its table keeps the outcome of every command id, so none is carried out twice."""
+
+    def __init__(
+        self,
+        ifs: IfsClient,
+        *,
+        names: TopicNames,
+        commands: StateTable,
+        app_id: str,
+        settings: IfsSettings,
+        clock: Callable[[], datetime] = utc_now,
+        back_off: BackOff | None = None,
+    ) -> None:
+        self._names = names
+        self._commands = commands
+        self._app_id = app_id
+        self._clock = clock
+        self._budget = RecordedBudget(ifs.service.budget, commands, clock)
+        self._carrying = Carrying(
+            ifs,
+            names=names,
+            commands=commands,
+            budget=self._budget,
+            settings=settings,
+            clock=clock,
+            back_off=back_off or BackOff(),
+        )
+
+    async def on_command(self, event: Event, work: Work) -> None:
+        """Take one command to its outcome; returns when that is written down and on its way.
+
+        Raises:
+            ConnectorError: nothing can be posted safely (a look-up is refused, no tag is given); one clear line.
+
+        """
+        try:
+            command = decode_any(event.headers, event.value)
+            if not isinstance(command, PostVoucher):
+                raise UnreadableError(f"{type(command).__name__} is no voucher command")  # noqa: TRY301 - one path
+        except UnreadableError as error:
+            _send(work, self._dead_letter(event, error))
+            return
+        if command.app_id != self._app_id:
+            log.info("command of another app passed over", app_id=command.app_id, record=command.record_id)
+            return
+        traceparent = event.headers.get("traceparent", b"").decode(errors="replace") or None
+        entry = read_entry(self._commands.get(command_key(command.command_id)))
+        if isinstance(entry, Outcome):
+            self._tell(work, command, entry, traceparent)
+            return
+        await self._budget.take_over()
+        outcome = await self._carrying.carry(command, entry, work, traceparent)
+        self._commands[command_key(command.command_id)] = written(outcome)
+        self._tell(work, command, outcome, traceparent)
+        self._log(command, outcome)
+        await work.confirmed()
+
+    def _tell(self, work: Work, command: PostVoucher, outcome: Outcome, traceparent: str | None) -> None:
+        rows = self._carrying.company_rows(command, outcome.rate) if isinstance(outcome, PostedOutcome) else ()
+        _send(work, outcome_message(self._names, command, outcome, rows, traceparent))
+
+    def _log(self, command: PostVoucher, outcome: Outcome) -> None:
+        facts = {"record": command.record_id, "company": command.company, "reference": command.reference}
+        if isinstance(outcome, PostedOutcome):
+            kind = "shadow" if outcome.shadow else "found" if outcome.found else "posted"
+            log.info("voucher in IFS", kind=kind, voucher=outcome.number and outcome.number.voucher_no, **facts)
+        else:
+            kind = "rejected"
+            log.warning("IFS refused a voucher", reason=outcome.reason, code=outcome.code, **facts)
+        OUTCOMES.labels(kind).inc()
+
+    def _dead_letter(self, event: Event, error: UnreadableError) -> Message:
+        return dead_letter(
+            self._names.public(topics.DEAD_LETTER),
+            origin_topic=event.topic,
+            origin_partition=event.partition,
+            origin_offset=event.offset,
+            key=event.key,
+            value=event.value,
+            headers=event.headers,
+            reason=str(error),
+            exception=error,
+        )
+
+
+def _send(work: Work, message: Message) -> None:
+    work.send(message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition)

@@ -1,0 +1,88 @@
+"""What the poster remembers of a command: its intent, then its outcome. A few hundred bytes each.
+
+An outcome does not hold the voucher's rows: they follow from the command and the rate, today and in ten years.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.base import Amount, Model, Time
+from schemas.vouchers import VoucherNumber
+
+
+class KnownRate(Model):
+    """The rate that a voucher was, or is to be, posted at."""
+
+    company_currency: str
+    rate: Amount
+    conversion_factor: Amount
+    inverted: bool = False
+
+
+class Intent(Model):
+    """A POST is about to be sent, or was; written down and confirmed before it is."""
+
+    state: Literal["intent"] = "intent"
+    sent_at: Time
+    rate: KnownRate
+    acknowledged: bool = False
+    """IFS answered that it was done, without a number."""
+
+
+class PostedOutcome(Model):
+    """It is in IFS; `number` is None in shadow mode only."""
+
+    state: Literal["posted"] = "posted"
+    number: VoucherNumber | None
+    rate: KnownRate
+    found: bool = False
+    shadow: bool = False
+    at: Time
+
+
+class RejectedOutcome(Model):
+    """IFS refused it."""
+
+    state: Literal["rejected"] = "rejected"
+    reason: str
+    code: str | None
+    message: str
+    advice: str
+    at: Time
+
+
+Outcome = PostedOutcome | RejectedOutcome
+Entry = Annotated[Intent | PostedOutcome | RejectedOutcome, Field(discriminator="state")]
+_ENTRY: TypeAdapter[Intent | PostedOutcome | RejectedOutcome] = TypeAdapter(Entry)
+
+
+class Spent(Model):
+    """How much of the rate budget was used in the minute before `at`."""
+
+    at: Time
+    requests: int
+
+
+def command_key(command_id: str) -> str:
+    """Return the key of a command's entry."""
+    return f"command/{command_id}"
+
+
+SPENT_KEY = "budget"
+
+
+def read_entry(value: bytes | None) -> Intent | Outcome | None:
+    """Read a command's entry; None if there is none."""
+    return None if value is None else _ENTRY.validate_json(value)
+
+
+def written(entry: Model) -> bytes:
+    """Return an entry as the table keeps it."""
+    return entry.__pydantic_serializer__.to_json(entry, by_alias=True, exclude_defaults=False)
+
+
+def minute_before(now: datetime, spent: Spent) -> bool:
+    """Tell whether anything of `spent` may still lie within the last minute."""
+    return (now - spent.at).total_seconds() < 60

@@ -1,0 +1,181 @@
+"""A company's basic data in IFS Cloud: its currency, and the rates of others. Read now and then, kept some minutes.
+
+Names are those of IFS's Accounting Rules: CompanyFinance, CurrencyType, CurrencyRate.
+"""
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from schemas.errors import NotFoundError, RefusedError
+from streams.accounting.conversion import SAME_CURRENCY, Rate
+from streams.systems.ifs import odata
+from streams.systems.ifs.refusals import CURRENCY, Explanation
+from streams.systems.ifs.service import Service
+
+KEPT_SECONDS = 300.0
+"""How long what was read is taken for true: a rate entered in IFS counts at the latest five minutes later."""
+MOST_KEPT = 10_000
+RATES = "CurrencyRatesHandling"
+COMPANIES = "CodePartValuesHandling"
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What the poster must know of a company."""
+
+    company: str
+    currency: str
+    parallel_currency: str | None
+
+
+class UnusableRateError(RefusedError):
+    """There is a rate, but this connector must not use it."""
+
+    explanation: Explanation = CURRENCY
+
+
+class _Kept(Generic[T]):
+    """Remembers values for some minutes, at most so many; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[float, T]] = {}
+
+    def get(self, key: Hashable) -> T | None:
+        until, value = self._values.get(key, (0.0, None))
+        return value if time.monotonic() < until else None
+
+    def put(self, key: Hashable, value: T) -> T:
+        self._values.pop(key, None)
+        while len(self._values) >= MOST_KEPT:
+            self._values.pop(next(iter(self._values)))
+        self._values[key] = (time.monotonic() + KEPT_SECONDS, value)
+        return value
+
+
+class Basics:
+    """Reads companies and rates. What is missing is never remembered: a person may enter it any moment."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._companies: _Kept[Company] = _Kept()
+        self._inverted: _Kept[bool] = _Kept()
+        self._rates: _Kept[Rate] = _Kept()
+
+    async def company(self, company: str, *, fresh: bool = False) -> Company | None:
+        """Return the company, or None where it does not exist or the service user may not see it.
+
+        `fresh` asks IFS in any case: an empty look-up proves absence only if the company can be seen just now.
+
+        Raises:
+            ForbiddenError, NotFoundError: the projection is not granted or not there; that says nothing of the company.
+
+        """
+        kept = None if fresh else self._companies.get(company)
+        if kept:
+            return kept
+        row = await self._company_row(company)
+        if row is None:
+            return None
+        currency = row.get("CurrencyCode") or row.get("AccountingCurrency")
+        if not currency:
+            raise RefusedError(f"IFS {COMPANIES}.svc/CompanyFinanceSet gives no CurrencyCode for company {company}")
+        parallel = row.get("ParallelAccCurrency") or row.get("ParallelCurrency")
+        return self._companies.put(company, Company(company, str(currency), str(parallel) if parallel else None))
+
+    async def rate(self, company: Company, currency_type: str, currency: str, day: date) -> Rate | None:
+        """Return the newest rate valid on or before the day, or None where there is none.
+
+        Raises:
+            UnusableRateError: the currency type is quoted against another currency than the company's.
+
+        """
+        if currency == company.currency:
+            return SAME_CURRENCY
+        key = (company.company, currency_type, currency, day)
+        kept = self._rates.get(key)
+        if kept:
+            return kept
+        row = await self._rate_row(company.company, currency_type, currency, day)
+        if row is None:
+            return None
+        rate, factor = (
+            _decimal(row.get("CurrencyRate")),
+            _decimal(row.get("ConvFactor") or row.get("ConversionFactor") or 1),
+        )
+        if rate is None or factor is None or rate <= 0 or factor <= 0:
+            raise UnusableRateError(f"the rate of {currency} in company {company.company} is not a positive number")
+        inverted = await self.quoted_inverted(company, currency_type)
+        return self._rates.put(key, Rate(rate, factor, inverted=inverted))
+
+    async def quoted_inverted(self, company: Company, currency_type: str) -> bool:
+        """Tell whether rates of this type say how much foreign currency one unit of the company's own buys.
+
+        IFS keeps that with the type's reference currency. A tenant that does not offer the set quotes directly.
+        """
+        key = (company.company, currency_type)
+        kept = self._inverted.get(key)
+        if kept is not None:
+            return kept
+        condition = odata.all_of(odata.equal("Company", company.company), odata.equal("CurrencyType", currency_type))
+        try:
+            rows = (await self._service.page(RATES, "CurrencyTypeSet", odata.query(filter=condition, top=1))).rows
+        except NotFoundError:
+            log.warning("IFS offers no CurrencyTypeSet: rates are taken as quoted directly", company=company.company)
+            rows = []
+        row = rows[0] if rows else {}
+        reference = row.get("RefCurrencyCode")
+        if reference and reference != company.currency:
+            raise UnusableRateError(
+                f"currency type {currency_type} of company {company.company} is quoted against {reference}, "
+                f"the company's own currency is {company.currency}: set another currency type"
+            )
+        return self._inverted.put(key, _true(row.get("Inverted")))
+
+    async def _company_row(self, company: str) -> dict[str, Any] | None:
+        """Read by key, and where there is nothing under the key once more by filter: not every gateway knows both."""
+        try:
+            row = await self._service.entity(COMPANIES, odata.by_key("CompanyFinanceSet", Company=company))
+        except NotFoundError:
+            row = None
+        if row is not None and isinstance(row.get("value"), list):
+            row = row["value"][0] if row["value"] else None
+        if row is not None:
+            return row
+        query = odata.query(filter=odata.equal("Company", company), top=1)
+        rows = (await self._service.page(COMPANIES, "CompanyFinanceSet", query)).rows
+        return next((row for row in rows if str(row.get("Company")) == company), None)
+
+    async def _rate_row(self, company: str, currency_type: str, currency: str, day: date) -> dict[str, Any] | None:
+        condition = odata.all_of(
+            odata.equal("Company", company),
+            odata.equal("CurrencyType", currency_type),
+            odata.equal("CurrencyCode", currency),
+            odata.at_most("ValidFrom", day),
+        )
+        query = odata.query(filter=condition, orderby="ValidFrom desc", top=1)
+        rows = (await self._service.page(RATES, "CurrencyRateSet", query)).rows
+        valid = [row for row in rows if str(row.get("ValidFrom", ""))[:10] <= day.isoformat()]
+        return max(valid, key=lambda row: str(row["ValidFrom"]), default=None)
+
+
+def _decimal(value: object) -> Decimal | None:
+    """Return a number that came as JSON number or as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    try:
+        return Decimal(value)
+    except ArithmeticError:
+        return None
+
+
+def _true(value: object) -> bool:
+    return value is True or str(value).upper() == "TRUE"

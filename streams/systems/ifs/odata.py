@@ -1,0 +1,74 @@
+"""OData 4.0 as IFS Cloud takes it: literals, filters and queries, encoded by hand.
+
+A form-encoded `$` breaks requests to IFS, so the query is written as it goes over the wire (OData 4.01, part 2, 5.1.1).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from urllib.parse import quote
+
+LONGEST_URL = 4_000
+"""Characters of a whole URL: gateways in front of IFS are known to cut at 4 KiB."""
+_KEPT_IN_QUERY = "$'(),:;/@!*=-._~"
+_KEPT_IN_KEY = "'(),=-._~"
+
+Value = str | int | date
+
+
+def literal(value: Value) -> str:
+    """Return a value as OData writes it: text in quotes with inner ones doubled, numbers and dates bare."""
+    if isinstance(value, str):
+        doubled = value.replace("'", "''")
+        return f"'{doubled}'"
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def equal(field: str, value: Value) -> str:
+    """Return the condition that a field equals a value."""
+    return f"{field} eq {literal(value)}"
+
+
+def at_most(field: str, value: Value) -> str:
+    """Return the condition that a field is less than or equal to a value."""
+    return f"{field} le {literal(value)}"
+
+
+def all_of(*conditions: str) -> str:
+    """Return the condition that all of them hold."""
+    return " and ".join(conditions)
+
+
+def any_value(field: str, values: Sequence[Value]) -> str:
+    """Return the condition that a field equals one of the values; IFS knows no `in` and no lambda."""
+    joined = " or ".join(equal(field, value) for value in values)
+    return joined if len(values) == 1 else f"({joined})"
+
+
+def query(**options: str | int) -> str:
+    """Return the encoded query of system options: filter="A eq 'x'", top=1 becomes `$filter=A%20eq%20'x'&$top=1`."""
+    return "&".join(f"${name}={quote(str(value), safe=_KEPT_IN_QUERY)}" for name, value in options.items())
+
+
+def by_key(entity_set: str, **keys: Value) -> str:
+    """Return the path of one entity: `VoucherTypes(Company='10',VoucherType='M')`."""
+    inner = ",".join(f"{name}={literal(value)}" for name, value in keys.items())
+    return f"{entity_set}({quote(inner, safe=_KEPT_IN_KEY)})"
+
+
+def chunked(url: str, condition: str, field: str, values: Iterable[str]) -> Iterator[tuple[list[str], str]]:
+    """Split a look-up of many values so that every URL stays under 4 kB; yields the values and the filter of each.
+
+    `url` is the address before the query, `condition` what holds besides the field being one of the values.
+    """
+    chunk: list[str] = []
+    for value in values:
+        if chunk and _too_long(url, condition, field, [*chunk, value]):
+            yield chunk, all_of(condition, any_value(field, chunk))
+            chunk = []
+        chunk.append(value)
+    if chunk:
+        yield chunk, all_of(condition, any_value(field, chunk))
+
+
+def _too_long(url: str, condition: str, field: str, values: list[str]) -> bool:
+    return len(url) + 1 + len(query(filter=all_of(condition, any_value(field, values)))) > LONGEST_URL

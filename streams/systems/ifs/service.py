@@ -1,0 +1,167 @@
+"""One tenant of IFS Cloud: its projections asked within the rate budget, its answers as rows or errors of ours."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from schemas.errors import SettingsError, TroubleError, UnreadableError
+from streams.settings import IfsSettings
+from streams.systems.budget import RateBudget
+from streams.systems.ifs.errors import Verdict, judge, read_error
+from streams.systems.session import Answer, FarSide, HttpSession
+from streams.systems.tokens import TokenSource
+
+ROOT = "/main/ifsapplications/projection/v1"
+"""`main` serves the projections of category Users, all those of vouchers among them."""
+SCOPE = "openid microprofile-jwt"
+READ_TIMEOUT_SECONDS = 60.0
+RESERVE_SHARE = 0.05
+"""Share of the tenant's requests per minute that the poster leaves to interactive reads."""
+MOST_PAGES = 200
+"""Pages followed in one read; a look-up or a setup check never comes near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of an entity set, and the tag of the set if the answer gave one."""
+
+    rows: list[dict[str, Any]]
+    tag: str | None
+
+
+def budget_of(settings: IfsSettings) -> RateBudget:
+    """Return the poster's budget: the configured requests per minute less the reserve, at least one."""
+    return RateBudget(max(1, int(settings.requests_per_minute * (1 - RESERVE_SHARE))))
+
+
+class Service:
+    """Asks projections. Every request waits for its place in the budget first."""
+
+    def __init__(self, session: FarSide, budget: RateBudget, *, base_url: str = "") -> None:
+        self._session = session
+        self.budget = budget
+        self._root = f"{base_url.rstrip('/')}{ROOT}"
+
+    def url(self, projection: str, path: str) -> str:
+        """Return the address of an entity set or entity, without a query."""
+        return f"{self._root}/{projection}.svc/{path}"
+
+    async def entity(self, projection: str, path: str) -> dict[str, Any] | None:
+        """Read one entity by its key; None if there is none under the key.
+
+        Raises:
+            NotFoundError: there is no such projection or set.
+            ForbiddenError, TroubleError, RefusedError, UnauthorizedError: not answered.
+
+        """
+        answer = await self._get(self.url(projection, path), "")
+        judgement = judge(answer)
+        if judgement.verdict is Verdict.DONE:
+            return _object(answer, path)
+        if answer.status == 404 and judgement.code == "ODP_RESOURCE_NOTFOUND":
+            return None
+        raise read_error(judgement, f"reading {projection}.svc/{path}")
+
+    async def page(self, projection: str, path: str, query: str) -> Page:
+        """Read all rows that the query asks for, page by page, with the tag of the set (the last page's).
+
+        Raises:
+            NotFoundError: there is no such projection or set; never to be taken for "no rows".
+            ForbiddenError, TroubleError, RefusedError, UnauthorizedError: not answered.
+
+        """
+        rows: list[dict[str, Any]] = []
+        url = self.url(projection, path)
+        tag: str | None = None
+        for _ in range(MOST_PAGES):
+            answer = await self._get(url, query)
+            judgement = judge(answer)
+            if judgement.verdict is not Verdict.DONE:
+                raise read_error(judgement, f"reading {projection}.svc/{path}")
+            body = _object(answer, path)
+            rows += _rows(body, path)
+            tag = answer.headers.get("ETag") or body.get("@odata.etag") or tag
+            link = self._next(projection, body.get("@odata.nextLink"))
+            if link is None:
+                return Page(rows, tag)
+            url, query = link, ""
+        raise TroubleError(f"IFS {projection}.svc/{path}: more than {MOST_PAGES} pages, so the read was given up")
+
+    async def post(self, url: str, body: Any, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+        """Send a write, whose place in the budget the caller took before (`budget.acquire`).
+
+        Raises:
+            UncertainError: it may have been done.
+            TroubleError, UnauthorizedError: it was not done.
+
+        """
+        return await self._session.request(
+            "POST", url, json=body, headers=headers, timeout=timeout_seconds, is_write=True
+        )
+
+    async def _get(self, url: str, query: str) -> Answer:
+        await self.budget.acquire()
+        return await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
+
+    def _next(self, projection: str, link: object) -> str | None:
+        """Return the address of the next page: IFS's links may be whole, from the root, or relative to the service."""
+        if not isinstance(link, str) or not link:
+            return None
+        encoded = link.replace(" ", "%20")
+        return encoded if "://" in encoded or encoded.startswith("/") else self.url(projection, encoded)
+
+
+def _object(answer: Answer, path: str) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except UnreadableError as error:
+        raise TroubleError(f"IFS {path}: {error}", status=answer.status) from error
+    if not isinstance(body, dict):
+        raise TroubleError(f"IFS {path}: not a JSON object", status=answer.status)
+    return body
+
+
+def _rows(body: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """Return the rows; an answer without them (a gateway's own JSON) is trouble, never an empty set."""
+    rows = body.get("value")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TroubleError(f"IFS {path}: an answer without rows")
+    return rows
+
+
+def _demanded(value: str | SecretStr | None, name: str) -> Any:
+    if value is None or (isinstance(value, str) and not value):
+        raise SettingsError(f"ZIFS_IFS__{name} is not set")
+    return value
+
+
+def token_source(
+    settings: IfsSettings, *, client_id: str | None = None, secret: SecretStr | None = None
+) -> TokenSource:
+    """Return the tokens of IFS's identity provider, with credentials of the vault or else of the settings.
+
+    Raises:
+        SettingsError: base URL, realm or credentials are missing.
+
+    """
+    base_url = str(_demanded(settings.base_url, "BASE_URL")).rstrip("/")
+    realm = _demanded(settings.realm, "REALM")
+    return TokenSource(
+        f"{base_url}/auth/realms/{realm}/protocol/openid-connect/token",
+        _demanded(client_id or settings.client_id, "CLIENT_ID"),
+        _demanded(secret or settings.client_secret, "CLIENT_SECRET"),
+        SCOPE,
+        name="IFS Cloud",
+        setting="ZIFS_IFS__",
+    )
+
+
+@asynccontextmanager
+async def connected(settings: IfsSettings, tokens: TokenSource, budget: RateBudget) -> AsyncIterator[Service]:
+    """Open a session to the tenant for as long as the context is open."""
+    base_url = _demanded(settings.base_url, "BASE_URL")
+    async with HttpSession(base_url, tokens, name="IFS Cloud") as session:
+        yield Service(session, budget)

@@ -1,0 +1,63 @@
+"""A voucher as IFS Cloud takes it: the body of `POST VoucherSet`, with every amount digit by digit.
+
+Spelling is IFS's own: `CurrencyDebetAmount`, not Debit.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from schemas.vouchers import PostVoucher, VoucherRow
+
+REFERENCE_SERIE = "ZUORA"
+"""`ReferenceSerie` of every row: says whose `ReferenceNumber` it is."""
+LONGEST_TEXT = 200
+"""Characters that IFS takes in a row's `Text`."""
+
+
+def voucher_body(
+    command: PostVoucher,
+    rows: Sequence[VoucherRow],
+    *,
+    rate: Decimal,
+    conversion_factor: Decimal,
+    rows_property: str,
+) -> dict[str, Any]:
+    """Return the request body for a command whose `rows` carry company amounts; `rows_property` names the row array.
+
+    Amounts stay Decimals, which the session writes as JSON numbers of exactly their digits.
+    """
+    header: dict[str, Any] = {
+        "Company": command.company,
+        "VoucherType": command.voucher_type,
+        "VoucherDate": command.voucher_date.isoformat(),
+        "VoucherText2": command.reference,
+    }
+    if command.user_group:
+        header["UserGroup"] = command.user_group
+    header[rows_property] = [_row(command, row, rate, conversion_factor) for row in rows]
+    return header
+
+
+def _row(command: PostVoucher, row: VoucherRow, rate: Decimal, conversion_factor: Decimal) -> dict[str, Any]:
+    return {
+        "Account": row.account,
+        **{f"Code{part}": value for part, value in sorted(row.code_parts.items())},
+        "CurrencyCode": command.currency,
+        "CurrencyType": command.currency_type,
+        "CurrencyRate": rate,
+        "ConversionFactor": conversion_factor,
+        **_amounts(row),
+        "Text": row.text[:LONGEST_TEXT],
+        "ReferenceSerie": REFERENCE_SERIE,
+        "ReferenceNumber": command.reference,
+    }
+
+
+def _amounts(row: VoucherRow) -> dict[str, Decimal]:
+    """Return the two amounts of the row's one side; IFS wants both, and never those of both sides."""
+    if row.debit is not None and row.company_debit is not None:
+        return {"CurrencyDebetAmount": row.debit, "DebetAmount": row.company_debit}
+    if row.credit is not None and row.company_credit is not None:
+        return {"CurrencyCreditAmount": row.credit, "CreditAmount": row.company_credit}
+    raise ValueError(f"row on account {row.account} lacks an amount in the document's or the company's currency")
