@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.base import DocumentType
 from schemas.mappings import MatchOn
@@ -17,8 +17,7 @@ ROUNDING = "Rounding"
 TAX = "Tax"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """An item, or several that are mapped alike and added up."""
 
     net: Decimal
@@ -30,7 +29,7 @@ class Line:
     processing_type: str = ""
     deferred: bool = False
     """Zuora defers its revenue, and it may go to a deferred account."""
-    count: int = 1
+    items: int = 1
     """How many items of the document it stands for."""
     id: str = ""
 
@@ -130,18 +129,18 @@ class LedgerDocument:
 def _line_to_json(line: Line) -> list[Any]:
     keys = [part for key in line.keys for part in key]
     taxes = [part for code, tax in line.taxes for part in (code, str(tax))]
-    return [str(line.net), keys, taxes, line.processing_type, int(line.deferred), line.count, line.id]
+    return [str(line.net), keys, taxes, line.processing_type, int(line.deferred), line.items, line.id]
 
 
 def _line_from_json(short: list[Any]) -> Line:
-    net, keys, taxes, processing_type, deferred, count, line_id = short
+    net, keys, taxes, processing_type, deferred, items, line_id = short
     return Line(
         Decimal(net),
         tuple(zip(keys[::2], keys[1::2], strict=True)),
         tuple((code, Decimal(tax)) for code, tax in zip(taxes[::2], taxes[1::2], strict=True)),
         processing_type,
         bool(deferred),
-        count,
+        items,
         line_id,
     )
 
@@ -170,7 +169,7 @@ def lines_by_mapping(lines: Iterable[Line]) -> tuple[Line, ...]:
             taxes=taxes_of(alike),
             processing_type=ROUNDING if rounding else "",
             deferred=deferred,
-            count=sum(line.count for line in alike),
+            items=sum(line.items for line in alike),
         )
         for (rounding, keys, deferred), alike in sorted(groups.items())
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from schemas.base import DocumentType
 from schemas.mappings import NONE_VALUE
@@ -16,8 +17,7 @@ NO_KEYS: ProductKeys = (("accounting_code", NONE_VALUE),)
 """What an item with none of the four product keys is mapped by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One amount that has to find its account; debit is positive."""
 
     role: Role
@@ -104,7 +104,7 @@ def _billing(document: LedgerDocument, sign: int) -> Postings:
     difference = sum((posting.amount for posting in parts), rounding) + sign * document.amount
     tax_rest = _tax_rest(document, taxes, sign) if difference else ZERO
     difference += tax_rest
-    _check(document, difference, sum(line.count for line in lines), unit, sign)
+    _check(document, difference, sum(line.items for line in lines), unit, sign)
     if rounding != difference:
         parts.append(Posting(Role.ROUNDING, rounding - difference))
     if document.amount:

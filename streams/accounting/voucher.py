@@ -66,14 +66,11 @@ class Balance:
 
     def row(self, number: str) -> VoucherRow:
         """Return it as a row; a negative amount stands on the other side as a positive one."""
-        debit = self.amount > 0
-        return VoucherRow(
-            account=self.account[0],
-            code_parts=dict(self.account[1]),
-            debit=self.amount if debit else None,
-            credit=None if debit else -self.amount,
-            text=self._text(number),
-        )
+        gl_account, code_parts = self.account
+        text = self._text(number)
+        if self.amount > 0:
+            return VoucherRow(account=gl_account, code_parts=dict(code_parts), debit=self.amount, text=text)
+        return VoucherRow(account=gl_account, code_parts=dict(code_parts), credit=-self.amount, text=text)
 
     def _text(self, number: str) -> str:
         reasons = [f"{role} {', '.join(sorted(labels))}" for role, labels in sorted(self.labels.items())]
