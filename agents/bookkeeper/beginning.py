@@ -1,8 +1,8 @@
 """What happens before a partition's first event: its memory is made from its tables, or its tables from the log.
 
 Tables that are empty (a new app id, a lost changelog) are built first from all mappings and rules, then from all
-outcomes, up to the ends seen at the start. Otherwise a replay would meet yesterday's documents under no rules at all, and
-post again what it does not know to be posted.
+outcomes, up to the ends seen at the start. Otherwise a replay would meet yesterday's documents under no rules at all,
+and post again what it does not know to be posted.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ class Beginning:
 
     async def __call__(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Load each partition, building the tables of those that have none yet."""
-        self._bookkeeper.keep_only(partitions)
+        self._bookkeeper.forget_lost()
         new = []
         for number in sorted(partitions):
             async with open_work(number):

@@ -87,9 +87,10 @@ class Bookkeeper:
         self._partitions[partition] = held
         return held
 
-    def keep_only(self, partitions: Collection[int]) -> None:
-        """Forget partitions that are no longer held."""
-        self._partitions = {number: held for number, held in self._partitions.items() if number in partitions}
+    def forget_lost(self) -> None:
+        """Forget partitions that are no longer held here."""
+        here = self._tables.records.states
+        self._partitions = {number: held for number, held in self._partitions.items() if number in here}
 
     async def on_event(self, event: Event, work: Work) -> None:
         """Handle an event; what cannot be read goes to the dead letters whole."""

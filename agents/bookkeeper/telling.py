@@ -1,4 +1,4 @@
-"""What the bookkeeper tells: steps to the audit trail, commands to the poster, to itself how to go on with a release."""
+"""What the bookkeeper tells: steps to the audit trail, commands to the poster, to itself how a release goes on."""
 
 from datetime import datetime
 from decimal import Decimal
