@@ -1,0 +1,60 @@
+# Everything starts here: `make demo` on a fresh machine, `make test` on a fresh machine.
+# Needs Python 3.11 or newer and a network that reaches the package registries; PYTHON=… chooses the interpreter.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,\
+	$(if $(shell $(name) -c '$(CHECK_PYTHON)' 2>/dev/null && echo yes),$(name))))
+COMPILE := pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-header --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench chaos lock clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+setup: $(INSTALLED) ## Make the virtual environment with pinned dependencies and the command zuora-ifs
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@if ! $(or $(PYTHON),false) -c '$(CHECK_PYTHON)' 2>/dev/null; then \
+		echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; \
+		rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: setup ## Run everything on this machine with a sample bill run; ARGS="--invoices 500 --exit-when-done"
+	@$(BIN)/zuora-ifs demo $(ARGS)
+
+test: setup ## Install what the tests need, check the code, run all tests; ARGS goes to pytest
+	@sh deploy/test-packages.sh
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(wildcard $(addprefix tests/,unit contract integration chaos e2e)) $(ARGS)
+
+check: setup ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: setup ## Kill processes at random, for longer than the tests do
+	CHAOS=long $(BIN)/python -m pytest tests/chaos --timeout 3600 $(ARGS)
+
+bench: setup ## Measure throughput and latency
+	$(BIN)/python -m pytest tests/benchmarks -s --timeout 3600 $(ARGS)
+
+lock: setup ## Resolve the dependencies again and write both lock files
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(BIN)/python -m venv "$$scratch" && "$$scratch/bin/python" -m pip install --quiet uv && \
+	"$$scratch/bin/uv" $(COMPILE) pyproject.toml --output-file requirements.lock >/dev/null && \
+	"$$scratch/bin/uv" $(COMPILE) pyproject.toml --group test --group check \
+		--constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+
+clean: ## Remove everything that was made, except data/
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
