@@ -1,0 +1,156 @@
+"""`zuora-ifs records`: the audit log, and all that led to one record."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from agents.cli.output import json_option, print_json, settings_with_kafka
+from agents.cli.reading import read_model, topic_names
+from agents.cli.tables import print_table
+from schemas.audit import Gap, Record
+from schemas.base import DocumentType, Model, Status
+from schemas.errors import ConnectorError
+from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
+from schemas.vouchers import PostVoucher, VoucherNumber, VoucherPosted, VoucherRow
+from streams.projection.queries import ReadModel, Wanted
+from streams.record_details import RecordDetails, record_details
+from streams.views.json import json_value
+
+MOST_RECORDS = 1_000_000
+
+
+@click.group()
+def records() -> None:
+    """Look at records, their status and their history."""
+
+
+@records.command("list")
+@click.option("--status", type=click.Choice([status.value for status in Status]), help="Only records of this status.")
+@click.option("--account", help="Only records of this Zuora account (id or number).")
+@click.option(
+    "--type", "document_type", type=click.Choice([kind.value for kind in DocumentType]), help="Document type."
+)
+@click.option("--limit", type=click.IntRange(1, MOST_RECORDS), default=100, show_default=True, help="At most so many.")
+@json_option
+def list_records(
+    status: str | None, account: str | None, document_type: str | None, limit: int, *, as_json: bool
+) -> None:
+    """List records, the last received first."""
+    wanted = Wanted(
+        status=Status(status) if status else None,
+        account=account,
+        document_type=DocumentType(document_type) if document_type else None,
+    )
+    page = read_model(settings_with_kafka(), [AUDIT]).records(wanted, limit=limit)
+    if as_json:
+        print_json([json_value(record) for record in page.records])
+        return
+    headers = ["ID", "NUMBER", "STATUS", "ACCOUNT", "COMPANY", "AMOUNT", "CURRENCY", "VOUCHER", "UPDATED", "REASON"]
+    print_table(headers, map(_row, page.records), right=["AMOUNT"])
+    if page.next_cursor:
+        click.echo(f"more than {limit} records: --limit shows more", err=True)
+
+
+@records.command("show")
+@click.argument("record_id", metavar="ID")
+@json_option
+def show_record(record_id: str, *, as_json: bool) -> None:
+    """Show every event of one record, its document, its voucher and the mapping versions behind it.
+
+    ID is a record id such as Invoice:8ad0…, or the document's id or number in Zuora.
+    """
+    settings = settings_with_kafka()
+    model = read_model(settings, [AUDIT, MAPPING, DOCUMENT, VOUCHER_COMMAND, VOUCHER])
+    found = asyncio.run(record_details(settings.kafka, topic_names(settings), model, _only(model, record_id)))
+    if found is None:
+        raise ConnectorError(f"no record {record_id!r} in the audit log")
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print_details(found)
+
+
+def _only(model: ReadModel, text: str) -> str:
+    ids = model.record_ids(text)
+    if len(ids) > 1:
+        raise ConnectorError(f"{text!r} is more than one record: {', '.join(ids)}")
+    return ids[0] if ids else text
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    return (
+        record.id,
+        record.document_number,
+        record.status.value,
+        record.account_name or record.account_number or record.account_id,
+        record.company,
+        f"{record.amount:,f}" if record.amount is not None else None,
+        record.currency,
+        _voucher_text(record.voucher),
+        f"{record.updated_at:%Y-%m-%d %H:%M:%SZ}",
+        record.reason or "; ".join(_gap_text(gap) for gap in record.missing),
+    )
+
+
+def _voucher_text(voucher: VoucherNumber | None) -> str | None:
+    if voucher is None:
+        return None
+    return f"{voucher.company}/{voucher.voucher_type}/{voucher.accounting_year}/{voucher.voucher_no}"
+
+
+def _gap_text(gap: Gap) -> str:
+    words = [gap.kind, gap.company, gap.match_on, gap.key, gap.currency, gap.gateway]
+    return " ".join(word for word in words if word)
+
+
+def _print_details(found: RecordDetails) -> None:
+    record = found.record
+    for name, value in json_value(record).items():
+        if value not in (None, []) and name not in {"missing", "voucher", "vouchers"}:
+            click.echo(f"{name:<16} {value}")
+    for voucher in record.vouchers:
+        click.echo(f"{'voucher':<16} {_voucher_text(voucher)}")
+    for gap in record.missing:
+        click.echo(f"{'missing':<16} {_gap_text(gap)}")
+    _heading("History")
+    steps = [
+        (f"{step.at:%Y-%m-%d %H:%M:%SZ}", step.status.value, step.actor, step.note or step.reason)
+        for step in found.steps
+    ]
+    print_table(["AT", "STATUS", "BY", "WHY"], steps)
+    for outcome in found.outcomes or found.commands:
+        _print_voucher(outcome)
+    if found.mappings:
+        _heading("Mapping versions")
+        versions = [(one.key, one.version, f"{_actor(one.event)}") for one in found.mappings]
+        print_table(["KEY", "VERSION", "SET BY"], versions)
+    if found.document:
+        _heading("Document in Zuora")
+        print_json(found.document.get("document"))
+
+
+def _print_voucher(event: Model) -> None:
+    reference = getattr(event, "reference", "")
+    _heading(f"{type(event).__name__} {reference}")
+    if isinstance(event, VoucherPosted | PostVoucher):
+        print_table(
+            ["ACCOUNT", "CODE PARTS", "DEBIT", "CREDIT", "TEXT"],
+            map(_voucher_row, event.rows),
+            right=["DEBIT", "CREDIT"],
+        )
+    else:
+        click.echo(f"{getattr(event, 'reason', '')}: {getattr(event, 'message', '')}\n{getattr(event, 'advice', '')}")
+
+
+def _voucher_row(row: VoucherRow) -> Sequence[object]:
+    parts = " ".join(f"{part}={code}" for part, code in sorted(row.code_parts.items()))
+    return row.account, parts, row.debit, row.credit, row.text
+
+
+def _actor(event: Model) -> str:
+    return f"{getattr(event, 'actor', '')} at {getattr(event, 'at', '')}"
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n{text}\n{'-' * len(text)}")

@@ -1,0 +1,263 @@
+"""Reading topics without a consumer group: nothing is committed, so a reader disturbs nobody and keeps its own offsets.
+
+`read_to_end` is for commands, `follow` for the console, `read_one` for a single record that something points at.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.errors import LogUnavailableError, TopicsError
+from streams.log.connection import bootstrap_servers, connection_options
+from streams.log.topics import admin_client
+from streams.settings import KafkaSettings
+
+Position = tuple[str, int]
+"""A topic (its full name) and a partition."""
+
+CONNECT_SECONDS = 15.0
+"""How long a broker may take to answer the first questions."""
+STALL_SECONDS = 30.0
+"""How long a read that is not at its end may go without an answer from a broker."""
+BATCH_RECORDS = 5_000
+POLL_MILLISECONDS = 500
+FETCH_BYTES = 24 * 1024 * 1024
+"""Bytes of one answer of a broker: room for one largest message of 16 MiB, and a bound for memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One Kafka record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+    timestamp: datetime
+
+    @property
+    def event_id(self) -> str | None:
+        """The CloudEvents id, by which repeats are known."""
+        value = self.headers.get("ce_id")
+        return value.decode(errors="replace") if value else None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records in the order of each partition, and how many are still to be read as far as is known."""
+
+    records: list[LogRecord]
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which cluster it is, and the first and the next offset of every partition."""
+
+    cluster_id: str
+    first: dict[Position, int]
+    end: dict[Position, int]
+
+
+async def log_bounds(kafka: KafkaSettings, topics: Collection[str]) -> Bounds:
+    """Return the cluster's id and the present bounds of all partitions of `topics`.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer in time.
+        TopicsError: a topic does not exist.
+
+    """
+    async with _errors_in_our_words(kafka):
+        cluster_id, partitions = await _partitions(kafka, topics)
+        async with _consumer(kafka) as consumer:
+            consumer.assign(partitions)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                first = await consumer.beginning_offsets(partitions)
+                end = await consumer.end_offsets(partitions)
+    return Bounds(cluster_id, _by_position(first), _by_position(end))
+
+
+async def read_to_end(
+    kafka: KafkaSettings, topics: Collection[str], from_offsets: Mapping[Position, int], bounds: Bounds | None = None
+) -> AsyncGenerator[Batch, None]:
+    """Read `topics` up to the ends seen at the start (or given in `bounds`); partitions not named begin at their first.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer in time.
+        TopicsError: a topic does not exist, or was cut off or made anew while it was read.
+
+    """
+    bounds = bounds or await log_bounds(kafka, topics)
+    starts = _starts(bounds, topics, from_offsets)
+    open_ends = {tp: bounds.end[tp.topic, tp.partition] for tp, start in starts.items() if start < bounds.end[tp]}
+    if not open_ends:
+        return
+    async with _errors_in_our_words(kafka), _consumer(kafka) as consumer:
+        _assign(consumer, {tp: starts[tp] for tp in open_ends})
+        alive = time.monotonic()
+        while True:
+            records = await _poll(consumer)
+            behind = sum([max(0, end - await consumer.position(tp)) for tp, end in open_ends.items()])
+            if records or not behind:
+                alive = time.monotonic()
+                yield Batch(records, behind)
+            if not behind:
+                return
+            if time.monotonic() - alive > STALL_SECONDS:
+                raise LogUnavailableError(f"Kafka at {kafka.bootstrap_servers} stopped answering while it was read")
+
+
+async def follow(
+    kafka: KafkaSettings, topics: Collection[str], from_offsets: Mapping[Position, int], bounds: Bounds | None = None
+) -> AsyncGenerator[Batch, None]:
+    """Read `topics` without end; a batch comes at least every half second, with no records when there is nothing new.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer any more.
+        TopicsError: a topic does not exist, or was cut off or made anew while it was read.
+
+    """
+    bounds = bounds or await log_bounds(kafka, topics)
+    starts = _starts(bounds, topics, from_offsets)
+    async with _errors_in_our_words(kafka), _consumer(kafka) as consumer:
+        _assign(consumer, starts)
+        started = time.time()
+        while True:
+            records = await _poll(consumer)
+            _check_answering(consumer, starts, started, kafka)
+            yield Batch(records, await _behind(consumer, bounds))
+
+
+async def read_one(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> LogRecord:
+    """Read the record at one offset.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer in time.
+        TopicsError: there is nothing at that offset.
+
+    """
+    return (await read_many(kafka, [(topic, partition, offset)]))[0]
+
+
+async def read_many(kafka: KafkaSettings, places: Collection[tuple[str, int, int]]) -> list[LogRecord]:
+    """Read the records at `places` (topic, partition, offset), in that order, over one connection.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer in time.
+        TopicsError: there is nothing at one of the offsets.
+
+    """
+    if not places:
+        return []
+    async with _errors_in_our_words(kafka), _consumer(kafka) as consumer:
+        return [await _read_at(consumer, TopicPartition(*place[:2]), place[2]) for place in places]
+
+
+async def _read_at(consumer: Any, partition: Any, offset: int) -> LogRecord:
+    consumer.assign([partition])
+    consumer.seek(partition, offset)
+    async with asyncio.timeout(CONNECT_SECONDS):
+        record = _record(await consumer.getone())
+    if record.offset != offset:
+        raise TopicsError(f"the log has no record {partition.topic}/{partition.partition}/{offset} any more")
+    return record
+
+
+async def _partitions(kafka: KafkaSettings, topics: Collection[str]) -> tuple[str, list[Any]]:
+    async with admin_client(kafka) as admin:
+        cluster = await admin.describe_cluster()
+        # All topics: asking for one by name makes it on clusters that create topics by themselves.
+        described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    missing = sorted(topic for topic in topics if not described.get(topic))
+    if missing:
+        raise TopicsError(f"topics missing in Kafka: {', '.join(missing)}: create them with `zuora-ifs topics apply`")
+    found = [TopicPartition(topic, one["partition"]) for topic in topics for one in described[topic]]
+    return str(cluster["cluster_id"]), sorted(found)
+
+
+@asynccontextmanager
+async def _consumer(kafka: KafkaSettings) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **connection_options(kafka),
+        enable_auto_commit=False,
+        # A position that the log does not have is for the caller to know, not to be passed over.
+        auto_offset_reset="none",
+        fetch_max_bytes=FETCH_BYTES,
+    )
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def _errors_in_our_words(kafka: KafkaSettings) -> AsyncIterator[None]:
+    servers = bootstrap_servers(kafka)
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        raise TopicsError("a topic was cut off or made anew while it was read; read it again") from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        told = f" ({error})" if str(error) else ""
+        raise LogUnavailableError(f"Kafka at {servers} does not answer: {type(error).__name__}{told}") from error
+
+
+def _starts(bounds: Bounds, topics: Collection[str], from_offsets: Mapping[Position, int]) -> dict[Any, int]:
+    return {
+        TopicPartition(*position): max(from_offsets.get(position, 0), first)
+        for position, first in bounds.first.items()
+        if position[0] in topics
+    }
+
+
+def _assign(consumer: Any, starts: Mapping[Any, int]) -> None:
+    consumer.assign(list(starts))
+    for partition, offset in starts.items():
+        consumer.seek(partition, offset)
+
+
+async def _poll(consumer: Any) -> list[LogRecord]:
+    polled = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH_RECORDS)
+    return [_record(record) for records in polled.values() for record in records]
+
+
+async def _behind(consumer: Any, bounds: Bounds) -> int:
+    behind = 0
+    for partition in consumer.assignment():
+        end = consumer.highwater(partition)
+        end = bounds.end[partition.topic, partition.partition] if end is None else end
+        behind += max(0, end - await consumer.position(partition))
+    return behind
+
+
+def _check_answering(consumer: Any, partitions: Collection[Any], started: float, kafka: KafkaSettings) -> None:
+    newest = max([(consumer.last_poll_timestamp(tp) or 0) / 1000 for tp in partitions], default=0)
+    if time.time() - max(newest, started) > STALL_SECONDS:
+        raise LogUnavailableError(f"Kafka at {kafka.bootstrap_servers} stopped answering")
+
+
+def _by_position(offsets: Mapping[Any, int]) -> dict[Position, int]:
+    return {(partition.topic, partition.partition): offset for partition, offset in offsets.items()}
+
+
+def _record(record: Any) -> LogRecord:
+    return LogRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        dict(record.headers),
+        datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    )

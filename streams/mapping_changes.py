@@ -1,0 +1,68 @@
+"""Changes of mappings and rules: what differs from what holds, what needs a second word, and the message to the log."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from schemas.base import Model
+from schemas.envelope import encode, event_id
+from schemas.mappings import AccountMappingRemoved, AccountMappingSet
+from streams.accounting.keys import mapping_key
+from streams.log.messages import Message, event_message
+from streams.views.mappings import MappingEvent, same_content
+
+
+@dataclass(slots=True)
+class Differences:
+    """Changes by what they do to what holds now."""
+
+    new: list[MappingEvent] = field(default_factory=list)
+    changed: list[MappingEvent] = field(default_factory=list)
+    unchanged: list[MappingEvent] = field(default_factory=list)
+
+    @property
+    def to_send(self) -> list[MappingEvent]:
+        """What makes a difference."""
+        return [*self.new, *self.changed]
+
+
+def differences(events: Iterable[MappingEvent], current: Mapping[str, Model]) -> Differences:
+    """Compare mappings or rules that are to be set with the events that hold now, by key."""
+    found = Differences()
+    for event in events:
+        now = current.get(mapping_key(event))
+        if now is None:
+            found.new.append(event)
+        elif same_content(event, now):
+            found.unchanged.append(event)
+        else:
+            found.changed.append(event)
+    return found
+
+
+def moved_accounts(events: Iterable[Model], last_set: Mapping[str, Model]) -> list[AccountMappingSet]:
+    """Return the account mappings that change the company or GL account of what was last set for that account.
+
+    Once something is posted, what is open stays on the old account; a person has to want that.
+    """
+    moved = []
+    for event in events:
+        before = last_set.get(mapping_key(event))
+        if not isinstance(event, AccountMappingSet) or not isinstance(before, AccountMappingSet):
+            continue
+        if (before.company, before.gl_account) != (event.company, event.gl_account):
+            moved.append(event)
+    return moved
+
+
+def change_message(topic: str, event: MappingEvent, *, process: str) -> Message:
+    """Return a change as the log takes it, under the key that its readers expect: the account's id, or the company."""
+    key = mapping_key(event)
+    return event_message(
+        topic,
+        event.account_id if isinstance(event, AccountMappingSet | AccountMappingRemoved) else event.company,
+        event,
+        event_id=event_id("mapping", type(event).__name__, key, encode(event).decode()),
+        process=process,
+        subject=key,
+        time=event.at,
+    )

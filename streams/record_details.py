@@ -1,0 +1,85 @@
+"""All that the log knows about one record: its history, its documents, its vouchers, and the mappings behind them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from schemas.audit import Record
+from schemas.base import Model
+from schemas.envelope import decode_any
+from schemas.topics import DOCUMENT, VOUCHER, VOUCHER_COMMAND, TopicNames
+from schemas.vouchers import PostVoucher
+from streams.log.reader import LogRecord, read_many
+from streams.projection.queries import CurrentMapping, Place, ReadModel
+from streams.settings import KafkaSettings
+from streams.views.json import json_value
+from streams.views.mappings import mapping_json
+from streams.views.records import Step
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDetails:
+    """A record with everything that led to it; `document` is the newest as captured, None before the first."""
+
+    record: Record
+    steps: list[Step]
+    document: dict[str, Any] | None
+    commands: list[PostVoucher]
+    outcomes: list[Model]
+    mappings: list[CurrentMapping]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record's own fields with its events, document, vouchers and mapping versions."""
+        return {
+            **json_value(self.record),
+            "events": [json_value(step) for step in self.steps],
+            "document": self.document,
+            "commands": [json_value(command) for command in self.commands],
+            "outcomes": [{"type": type(outcome).__name__, **json_value(outcome)} for outcome in self.outcomes],
+            "mappingVersions": [mapping_json(one.key, one.version, one.event) for one in self.mappings],
+        }
+
+
+async def record_details(
+    kafka: KafkaSettings, names: TopicNames, model: ReadModel, record_id: str
+) -> RecordDetails | None:
+    """Gather what is known of a record, its documents and vouchers from the log; None for an unknown id.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer.
+        TopicsError: the log has an event no more that the read model points at.
+
+    """
+    record = model.record(record_id)
+    if record is None:
+        return None
+    places = {topic: model.places(record_id, names.public(topic)) for topic in (DOCUMENT, VOUCHER_COMMAND, VOUCHER)}
+    newest = places[DOCUMENT][-1:]
+    told = [*newest, *places[VOUCHER_COMMAND], *places[VOUCHER]]
+    read = await read_many(kafka, [_place(place) for place in told])
+    events = [decode_any(one.headers, one.value) for one in read[len(newest) :]]
+    commands = [event for event in events if isinstance(event, PostVoucher)]
+    return RecordDetails(
+        record=record,
+        steps=model.steps(record_id),
+        document=_document(read[0]) if newest else None,
+        commands=commands,
+        outcomes=list(events[len(places[VOUCHER_COMMAND]) :]),
+        mappings=_mappings(model, commands),
+    )
+
+
+def _place(place: Place) -> tuple[str, int, int]:
+    return place.topic, place.partition, place.offset
+
+
+def _document(record: LogRecord) -> dict[str, Any]:
+    captured: dict[str, Any] = orjson.loads(record.value or b"{}")
+    return captured
+
+
+def _mappings(model: ReadModel, commands: list[PostVoucher]) -> list[CurrentMapping]:
+    versions = {pair for command in commands for pair in command.mapping_versions.items()}
+    found = [model.mapping(key, version) for key, version in sorted(versions)]
+    return [one for one in found if one is not None]
