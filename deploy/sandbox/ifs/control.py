@@ -1,0 +1,218 @@
+"""`/_sandbox/…` of the IFS side: what accountants do in IFS itself, faults on order, and what was booked and counted."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+
+from aiohttp import web
+
+from deploy.sandbox.exact import Json, json_response, read_json
+from deploy.sandbox.ifs.booking import write_as_other
+from deploy.sandbox.ifs.company import Account, Company, Rate, VoucherType
+from deploy.sandbox.ifs.defaults import new_company
+from deploy.sandbox.ifs.errors import OdataError
+from deploy.sandbox.ifs.ledger import Voucher
+from deploy.sandbox.ifs.state import SANDBOX, IfsSandbox
+
+
+def routes() -> list[web.RouteDef]:
+    """All of `/_sandbox`."""
+    return [
+        web.get("/_sandbox/vouchers", vouchers),
+        web.post("/_sandbox/vouchers/other-writer", other_writer),
+        web.get("/_sandbox/duplicates", duplicates),
+        web.get("/_sandbox/trial-balance", trial_balance),
+        web.post("/_sandbox/gl-update", gl_update),
+        web.post("/_sandbox/companies", change_company),
+        web.post("/_sandbox/accounts", add_account),
+        web.post("/_sandbox/code-parts", add_code_part),
+        web.post("/_sandbox/voucher-types", add_voucher_type),
+        web.post("/_sandbox/periods", change_period),
+        web.post("/_sandbox/rates", add_rate),
+        web.get("/_sandbox/requests", requests),
+        web.post("/_sandbox/requests/reset", reset_requests),
+        web.get("/_sandbox/faults", faults),
+        web.post("/_sandbox/faults", order_fault),
+        web.delete("/_sandbox/faults", clear_faults),
+        web.post("/_sandbox/settings", change_settings),
+        web.post("/_sandbox/tokens/revoke", revoke_tokens),
+    ]
+
+
+async def guarded(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """Answer what cannot be done with 422 and the reason."""
+    try:
+        return await handler(request)
+    except (OdataError, ValueError, KeyError, TypeError, InvalidOperation) as error:
+        return json_response({"error": f"{type(error).__name__}: {error}"}, 422)
+
+
+def _company(sandbox: IfsSandbox, wanted: Json) -> Company:
+    company = sandbox.companies.get(str(wanted.get("company")))
+    if company is None:
+        raise ValueError(f"there is no company {wanted.get('company')}")
+    return company
+
+
+def shown(voucher: Voucher) -> Json:
+    """A voucher as `/_sandbox/vouchers` gives it."""
+    company, voucher_type, year, number = voucher.key
+    return {"company": company, "voucherType": voucher_type, "accountingYear": year, "voucherNo": number, "inGeneralLedger": voucher.in_gl,
+            "references": sorted(voucher.references), "header": voucher.header, "rows": voucher.rows}  # fmt: skip
+
+
+async def vouchers(request: web.Request) -> web.Response:
+    """Vouchers in the order of booking; `?company=`, `?reference=`, `?inGeneralLedger=true|false` and `?count=true`."""
+    query, found = request.query, list(request.app[SANDBOX].ledger.vouchers.values())
+    if "company" in query:
+        found = [voucher for voucher in found if voucher.header["Company"] == query["company"]]
+    if "reference" in query:
+        found = [voucher for voucher in found if query["reference"] in voucher.references]
+    if "inGeneralLedger" in query:
+        found = [voucher for voucher in found if voucher.in_gl == (query["inGeneralLedger"] == "true")]
+    return json_response({"count": len(found)} if query.get("count") == "true" else [shown(voucher) for voucher in found])
+
+
+async def other_writer(request: web.Request) -> web.Response:
+    """`{"company"}`: a voucher of another user, which changes the set's tag."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    voucher = write_as_other(sandbox, _company(sandbox, wanted).company)
+    return json_response(shown(voucher) if voucher else {}, 201)
+
+
+async def duplicates(request: web.Request) -> web.Response:
+    """References that more than one voucher carries."""
+    return json_response(request.app[SANDBOX].ledger.duplicates())
+
+
+async def trial_balance(request: web.Request) -> web.Response:
+    """Net per company, account and currency; `?company=`."""
+    return json_response(request.app[SANDBOX].ledger.trial_balance(request.query.get("company")))
+
+
+async def gl_update(request: web.Request) -> web.Response:
+    """`{"company"?}`: move approved vouchers into the general ledger."""
+    wanted = await read_json(request)
+    moved = request.app[SANDBOX].ledger.update_general_ledger(wanted.get("company"))
+    return json_response({"moved": len(moved)})
+
+
+async def change_company(request: web.Request) -> web.Response:
+    """`{"company", "currency"?, "description"?, "parallelCurrency"?, "inverted"?, "visible"?}`: make a company or change it."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    name = str(wanted["company"])
+    company = sandbox.companies.get(name)
+    if company is None:
+        company = new_company(name, wanted.get("description", name), wanted["currency"], sandbox.settings.user, inverted=bool(wanted.get("inverted")))
+        sandbox.companies[name] = company
+    company.visible = bool(wanted.get("visible", company.visible))
+    company.parallel_currency = wanted.get("parallelCurrency", company.parallel_currency)
+    return json_response({"company": name, "currency": company.currency, "visible": company.visible}, 201)
+
+
+async def add_account(request: web.Request) -> web.Response:
+    """`{"company", "account", "description"?, "ledger"?, "validFrom"?, "validUntil"?, "requirements"?, "remove"?}`."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    company, number = _company(sandbox, wanted), str(wanted["account"])
+    if wanted.get("remove"):
+        company.accounts.pop(number, None)
+        return json_response({})
+    company.accounts[number] = Account(
+        number, wanted.get("description", number), bool(wanted.get("ledger")), wanted.get("validFrom", "2000-01-01"),
+        wanted.get("validUntil", "2099-12-31"), dict(wanted.get("requirements", {})),
+    )  # fmt: skip
+    return json_response({}, 201)
+
+
+async def add_code_part(request: web.Request) -> web.Response:
+    """`{"company", "codePart": "B", "value", "description"?, "remove"?}`."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    values = _company(sandbox, wanted).code_parts[wanted["codePart"]]
+    if wanted.get("remove"):
+        values.pop(wanted["value"], None)
+    else:
+        values[wanted["value"]] = wanted.get("description", "")
+    return json_response({}, 201)
+
+
+async def add_voucher_type(request: web.Request) -> web.Response:
+    """`{"company", "voucherType", "functionGroup"?, "years"?}`: make a voucher type, or give one other years."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    types, name = _company(sandbox, wanted).voucher_types, str(wanted["voucherType"])
+    made = types.setdefault(name, VoucherType(name, name, wanted.get("functionGroup", "M")))
+    made.years = set(wanted.get("years", made.years))
+    return json_response({}, 201)
+
+
+async def change_period(request: web.Request) -> web.Response:
+    """`{"company", "year", "period", "open": true|false}`."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    company, period = _company(sandbox, wanted), (int(wanted["year"]), int(wanted["period"]))
+    if wanted["open"]:
+        company.closed_periods.discard(period)
+        company.years.add(period[0])
+    else:
+        company.closed_periods.add(period)
+    return json_response({"closed": sorted(company.closed_periods)})
+
+
+async def add_rate(request: web.Request) -> web.Response:
+    """`{"company", "currency", "rate", "validFrom", "conversionFactor"?, "currencyType"?}`, or `{"company", "currency", "remove": true}`."""
+    sandbox, wanted = request.app[SANDBOX], await read_json(request)
+    company, kind = _company(sandbox, wanted), wanted.get("currencyType", "1")
+    if wanted.get("remove"):
+        company.rates = [rate for rate in company.rates if (rate.currency, rate.currency_type) != (wanted["currency"], kind)]
+        return json_response({})
+    made = Rate(kind, wanted["currency"], wanted["validFrom"], Decimal(str(wanted["rate"])), Decimal(str(wanted.get("conversionFactor", 1))))
+    same = (made.currency, made.currency_type, made.valid_from)
+    company.rates = [rate for rate in company.rates if (rate.currency, rate.currency_type, rate.valid_from) != same]
+    company.rates.append(made)
+    company.currency_types = tuple(dict.fromkeys((*company.currency_types, kind)))
+    return json_response({}, 201)
+
+
+async def requests(request: web.Request) -> web.Response:
+    """What was counted: totals, peaks, refusals; posts, bookings, failed preconditions, refusals by key, statuses."""
+    sandbox = request.app[SANDBOX]
+    return json_response({**sandbox.traffic.report(), "counts": dict(sorted(sandbox.counts.items()))})
+
+
+async def reset_requests(request: web.Request) -> web.Response:
+    """Count from nothing again."""
+    request.app[SANDBOX].traffic.reset()
+    request.app[SANDBOX].counts.clear()
+    return json_response({})
+
+
+async def faults(request: web.Request) -> web.Response:
+    """Open orders and what was carried out."""
+    return json_response(request.app[SANDBOX].faults.report())
+
+
+async def order_fault(request: web.Request) -> web.Response:
+    """`{"kind", "path"?, "method"?, "times"?, "seconds"?, "status"?, "body"?}`."""
+    return json_response(dataclasses.asdict(request.app[SANDBOX].faults.order(await read_json(request))), 201)
+
+
+async def clear_faults(request: web.Request) -> web.Response:
+    """Withdraw all orders."""
+    request.app[SANDBOX].faults.clear()
+    return json_response({})
+
+
+async def change_settings(request: web.Request) -> web.Response:
+    """Change settings while it runs, in camelCase: latencyMs, requestsPerMinute, etag, etagScope, voucherStatus…"""
+    sandbox = request.app[SANDBOX]
+    for name, value in (await read_json(request)).items():
+        own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        if own not in sandbox.settings.__dataclass_fields__:
+            raise ValueError(f"there is no setting {name}")
+        setattr(sandbox.settings, own, type(getattr(sandbox.settings, own))(value))
+    sandbox.traffic.requests_per_window, sandbox.traffic.window_seconds = sandbox.settings.requests_per_minute, sandbox.settings.window_seconds
+    return json_response({})
+
+
+async def revoke_tokens(request: web.Request) -> web.Response:
+    """Make every token issued so far void."""
+    request.app[SANDBOX].revoke_tokens()
+    return json_response({})
