@@ -149,13 +149,21 @@ class HttpSession:
         raise UnauthorizedError(f"{self.name} refuses a fresh token (401)", status=401)
 
     def _url(self, path_or_url: str, params: str | None) -> URL:
-        whole = path_or_url if "://" in path_or_url else f"{self._base}/{path_or_url.lstrip('/')}"
+        whole = (
+            path_or_url
+            if path_or_url.startswith(("https://", "http://"))
+            else f"{self._base}/{path_or_url.lstrip('/')}"
+        )
         if params:
             whole += ("&" if "?" in whole else "?") + params
         if not whole.isascii() or not whole.isprintable() or " " in whole:
             raise RefusedError(f"not an encoded URL, not sent to {self.name}")
-        url = URL(whole, encoded=True)
-        if not url.absolute or url.origin() != self._origin or url.user is not None:
+        try:
+            url = URL(whole, encoded=True)
+            is_ours = url.origin() == self._origin and url.user is None
+        except ValueError as error:
+            raise RefusedError(f"not a URL, not sent to {self.name}: {error}") from error
+        if not is_ours:
             raise RefusedError(f"{url.host} is not {self.name} ({self._origin}), so no credentials go there")
         return url
 

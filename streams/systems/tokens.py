@@ -82,13 +82,14 @@ class TokenSource:
             return
         if self._tries != tries and self._failure:
             raise self._failure
-        self._tries += 1
         try:
             await self._fetch()
+            self._failure = None
         except FarSideError as error:
             self._failure = error
             raise
-        self._failure = None
+        finally:
+            self._tries += 1  # counted when it ends, so that who comes while it runs shares its outcome
 
     async def _fetch(self) -> None:
         asked_at = time.monotonic()

@@ -16,6 +16,8 @@ from streams.systems.zuora.kinds import KINDS
 OF_THE_ANSWER = frozenset({"success", "processId", "requestId", "reasons", "nextPage"})
 """Fields that say something about the answer and not about the document; two of them differ every time."""
 DEEPEST = 30
+LARGEST_WHOLE = 2**63 - 1
+"""Whole numbers beyond it are text too: most readers of JSON would bend them."""
 MOST_DIGITS = 40
 """Before or after the point; 1E999999999 is valid JSON, and as text it would be a gigabyte."""
 
@@ -95,6 +97,8 @@ def as_text(value: Any, depth: int = 0) -> Any:
         return [as_text(entry, depth + 1) for entry in value]
     if isinstance(value, str):
         return _whole(value)
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        return _digits(Decimal(value))
     return _digits(value) if isinstance(value, Decimal) else value
 
 

@@ -1,0 +1,94 @@
+"""One notification in hand: read from its event, with what has to be known while it is carried out."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from agents.runtime import Event
+from schemas.base import DocumentType, Time, record_id
+from schemas.envelope import decode_any, event_id
+from schemas.errors import UnreadableError
+from schemas.notifications import FetchLater, NotificationReceived
+
+_ZUORA_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A notification to be carried out; `cause` is its event id, `attempt` how often its document was not there."""
+
+    notification: NotificationReceived
+    cause: str
+    event: Event
+    attempt: int = 0
+    not_before: Time | None = None
+
+    @classmethod
+    def read(cls, event: Event) -> Self:
+        """Return the errand of a notification or of a later try.
+
+        Raises:
+            UnreadableError: the event is neither.
+
+        """
+        match decode_any(event.headers, event.value):
+            case NotificationReceived() as notification:
+                cause = event.headers.get("ce_id", b"").decode(errors="replace")
+                # Other clients may leave the id out; where it lies in the log then tells it from all others.
+                return cls(notification, cause or event_id(event.topic, str(event.partition), str(event.offset)), event)
+            case FetchLater() as later:
+                cause = later.notification_event_id
+                return cls(later.notification, cause, event, later.attempt, later.not_before)
+            case other:
+                raise UnreadableError(f"{type(other).__name__} is not for the collector")
+
+    @property
+    def document_type(self) -> DocumentType:
+        """The kind of document it is about."""
+        return self.notification.document_type
+
+    @property
+    def object_id(self) -> str:
+        """The document's id, or its number where the callout carried only that."""
+        return self.notification.object_id
+
+    @property
+    def record_id(self) -> str:
+        """The record's id, if `object_id` is the document's id."""
+        return record_id(self.document_type, self.object_id)
+
+    @property
+    def names_an_id(self) -> bool:
+        """True where `object_id` looks like an id of Zuora's (32 hex characters) and not like a number."""
+        return _ZUORA_ID.fullmatch(self.object_id) is not None
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that what follows carries on."""
+        return self.event.headers.get("traceparent", b"").decode(errors="replace") or None
+
+    def of(self, document_type: DocumentType, document_id: str, *, origin: str | None = None) -> FetchLater:
+        """Return the same errand for a document by its id, at once, for the partition of that id."""
+        about: dict[str, object] = {"document_type": document_type, "object_id": document_id}
+        if origin:
+            about |= {"origin": origin, "object_number": None, "notification_id": None, "fields": {}}
+        return FetchLater(
+            notification=self.notification.model_copy(update=about),
+            notification_event_id=event_id(self.cause, document_type, document_id) if origin else self.cause,
+            not_before=self.notification.received_at,
+            attempt=0,
+        )
+
+    def again(self, now: Time, delays: tuple[float, ...], longest: timedelta) -> FetchLater | None:
+        """Return the next try, a delay later each time, the last `longest` after the callout; then None."""
+        deadline = self.notification.received_at + longest
+        if now >= deadline:
+            return None
+        delay = timedelta(seconds=delays[min(self.attempt, len(delays) - 1)])
+        return FetchLater(
+            notification=self.notification,
+            notification_event_id=self.cause,
+            not_before=min(now + delay, deadline),
+            attempt=self.attempt + 1,
+        )

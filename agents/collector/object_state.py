@@ -1,0 +1,82 @@
+"""What the collector remembers of each object: a few hundred bytes, for ever."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Self
+
+import orjson
+
+from schemas.base import Status
+from streams.systems.zuora.captured import Fetched
+
+REMEMBERED_IDS = 16
+ID_CHARACTERS = 16
+"""Of an event id: 64 bits tell 16 ids of one object apart, and 16 of them take 300 bytes and not 560."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """What is known of one object; empty for one never heard of."""
+
+    seen: tuple[str, ...] = ()
+    """Beginnings of the ids of the last notifications that were carried out whole."""
+    status: Status | None = None
+    """What we last wrote to the audit log; nothing more once `captured`."""
+    captured: bool = False
+    """A DocumentCaptured may have been sent: from then on the status is the bookkeeper's alone."""
+    number: str | None = None
+    first_account: str | None = None
+    last_account: str | None = None
+    updated_date: str | None = None
+    """Zuora's, of the newest state captured."""
+
+    @classmethod
+    def read(cls, value: bytes | None) -> Self:
+        """Return the state that a table's entry holds."""
+        if value is None:
+            return cls()
+        entry = orjson.loads(value)
+        status = Status(entry["status"]) if "status" in entry else None
+        return cls(**{**entry, "seen": tuple(entry.get("seen", ())), "status": status})
+
+    def write(self) -> bytes:
+        """Return the entry for the table."""
+        return orjson.dumps({name: value for name, value in asdict(self).items() if value})
+
+    def has_seen(self, cause: str) -> bool:
+        """Tell whether a notification is among the last that were carried out."""
+        return cause[:ID_CHARACTERS] in self.seen
+
+    def remember(self, cause: str) -> Self:
+        """Return the state after a notification was carried out."""
+        if self.has_seen(cause):
+            return self
+        return replace(self, seen=(*self.seen, cause[:ID_CHARACTERS])[-REMEMBERED_IDS:])
+
+    def outdates(self, fetched: Fetched) -> bool:
+        """Tell whether a fetched state is older than the one captured last; dates of another form do not compare."""
+        known, given = self.updated_date, fetched.updated_date
+        return known is not None and given is not None and len(known) == len(given) and given < known
+
+    def accounts_of(self, fetched: Fetched) -> tuple[str, ...]:
+        """Return the accounts that must hear of a fetched state, those that knew the object before it moved first."""
+        return _distinct(self.first_account, self.last_account, fetched.account_id)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that know the object."""
+        return _distinct(self.first_account, self.last_account)
+
+    def after(self, fetched: Fetched) -> Self:
+        """Return the state once `fetched` was captured."""
+        return replace(
+            self,
+            captured=True,
+            number=fetched.number or self.number,
+            first_account=self.first_account or fetched.account_id,
+            last_account=fetched.account_id,
+            updated_date=fetched.updated_date or self.updated_date,
+        )
+
+
+def _distinct(*accounts: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(account for account in accounts if account))
