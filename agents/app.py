@@ -1,0 +1,166 @@
+"""The wiring of the worker: which agent answers which topics, with which tables and clients.
+
+    collector    zuora.notification.v1, fetch-later                         table objects
+    bookkeeper   zuora.document.v1, ledger.mapping.v1, ledger.voucher.v1,   tables mappings, records, held, releases
+                 chart-copy, release, posting-progress
+    poster       ledger.voucher-command.v1                                  table commands
+
+Each agent is an app and a consumer group of its own, `{app id}-{agent}`; all named ones run in this process.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from agents.bookkeeper.beginning import Beginning
+from agents.bookkeeper.bookkeeper import Bookkeeper
+from agents.bookkeeper.rows import Tables
+from agents.collector.collector import Collector, share_of_limits
+from agents.poster.poster import Poster
+from agents.runtime import StateTable, StreamApp, run_process
+from agents.serving import add_probes, run, start_site
+from schemas import topics
+from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
+from streams.log.groups import refuse_second_app
+from streams.log.producer import LogProducer
+from streams.log.reader import read_many
+from streams.log.topics import require_topics
+from streams.settings import Settings
+from streams.systems.ifs.client import IfsClient
+from streams.systems.ifs.service import budget_of, connected, token_source
+from streams.systems.zuora.client import ZuoraClient, zuora_session, zuora_tokens
+
+FETCHES_AT_ONCE = 64
+"""More than Zuora's 40 at a time, so that a document of many pages leaves no slot unused."""
+
+
+@dataclass
+class Wiring:
+    """What agents are made of; clients are closed with `resources`."""
+
+    settings: Settings
+    names: TopicNames
+    producer: LogProducer
+    resources: AsyncExitStack
+
+    def app(self, agent: str) -> StreamApp:
+        """Return the stream app of an agent, without its handlers."""
+        return StreamApp(
+            self.names.agent(agent),
+            kafka=self.settings.kafka,
+            producer=self.producer,
+            data_dir=self.settings.data_dir / "worker",
+        )
+
+    def tables(self, app: StreamApp, agent: str) -> dict[str, StateTable]:
+        """Declare an agent's tables."""
+        return {
+            spec.name: app.table(
+                spec.name,
+                partitions=spec.partitions or self.settings.kafka.partitions,
+                changelog_topic=self.names.changelog(agent, spec.name),
+                **({"largest_record_bytes": LARGEST_MESSAGE_BYTES} if spec.large_messages else {}),
+            )
+            for spec in TABLES[agent]
+        }
+
+
+async def collector(wiring: Wiring) -> StreamApp:
+    """Wire the collector: HTTP-bound, a window of fetches, each object's in order."""
+    app, names, settings = wiring.app("collector"), wiring.names, wiring.settings
+    tables = wiring.tables(app, "collector")
+    notifications = names.public(topics.NOTIFICATION)
+    share = share_of_limits(lambda: len(app.assigned_partitions(notifications)), settings.kafka.partitions)
+    session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share))
+    agent = Collector(ZuoraClient(session), names, tables["objects"])
+    app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
+    app.windowed(topics=[names.working(topics.FETCH_LATER)], handler=agent.on_fetch_later, size=FETCHES_AT_ONCE)
+    return app
+
+
+async def bookkeeper(wiring: Wiring) -> StreamApp:
+    """Wire the bookkeeper: no HTTP, one event at a time."""
+    app, names, settings = wiring.app("bookkeeper"), wiring.names, wiring.settings
+    await refuse_second_app(settings.kafka, agent="bookkeeper", group=app.app_id, topic=names.public(topics.DOCUMENT))
+
+    async def read_documents(places: Collection[tuple[str, int, int]]) -> list[bytes | None]:
+        return [record.value for record in await read_many(settings.kafka, places)]
+
+    agent = Bookkeeper(
+        names=names,
+        tables=Tables(**wiring.tables(app, "bookkeeper")),
+        partitions=settings.kafka.partitions,
+        ifs=settings.ifs,
+        read_documents=read_documents,
+    )
+    app.serial(topics=agent.topics, handler=agent.on_event)
+    app.before_events(Beginning(agent, names, settings.kafka))
+    return app
+
+
+async def poster(wiring: Wiring) -> StreamApp:
+    """Wire the poster: one command at a time, one active in the whole group."""
+    app, names, settings = wiring.app("poster"), wiring.names, wiring.settings
+    commands = names.public(topics.VOUCHER_COMMAND)
+    await refuse_second_app(settings.kafka, agent="poster", group=app.app_id, topic=commands)
+    service = await wiring.resources.enter_async_context(
+        connected(settings.ifs, token_source(settings.ifs), budget_of(settings.ifs))
+    )
+    agent = Poster(
+        IfsClient(service, settings.ifs),
+        names=names,
+        commands=wiring.tables(app, "poster")["commands"],
+        app_id=settings.app_id,
+        settings=settings.ifs,
+    )
+    app.serial(topics=[commands], handler=agent.on_command)
+    return app
+
+
+AGENTS = {"collector": collector, "bookkeeper": bookkeeper, "poster": poster}
+
+
+def run_worker(settings: Settings, agents: Sequence[str]) -> None:
+    """Run the named agents in this process until it is told to stop; ends it with the exit code."""
+    codes: list[int] = []
+
+    async def main() -> None:
+        codes.append(await _work(settings, agents))
+
+    run(main())
+    raise SystemExit(codes[0])
+
+
+async def _work(settings: Settings, agents: Sequence[str]) -> int:
+    names = TopicNames(prefix=settings.kafka.topic_prefix, app_id=settings.app_id)
+    _require_far_sides(settings, agents)
+    await require_topics(settings.kafka, names)
+    async with AsyncExitStack() as resources:
+        producer = LogProducer(settings.kafka, client_id=f"{settings.app_id}-worker")
+        wiring = Wiring(settings, names, producer, resources)
+        apps = [await AGENTS[name](wiring) for name in agents]
+        site = await start_site(_probes(apps), settings.worker.host, settings.worker.port)
+        resources.push_async_callback(site.stop)
+        return await run_process(apps, producer)
+
+
+def _require_far_sides(settings: Settings, agents: Sequence[str]) -> None:
+    """Name a missing setting of a far side before anything is started."""
+    checks: dict[str, Callable[[], object]] = {
+        "collector": lambda: zuora_tokens(settings.zuora),
+        "poster": lambda: token_source(settings.ifs),
+    }
+    for name in agents:
+        if name in checks:
+            checks[name]()
+
+
+def _probes(apps: Sequence[StreamApp]) -> web.Application:
+    async def why_not_ready() -> list[str]:
+        return [f"{app.app_id} waits for its partitions" for app in apps if not app.is_ready]
+
+    site = web.Application()
+    add_probes(site, why_not_ready)
+    return site

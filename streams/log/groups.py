@@ -1,0 +1,31 @@
+"""Consumer groups of others: who else works on our topics."""
+
+from schemas.errors import UsageError
+from streams.log.topics import admin_client
+from streams.settings import KafkaSettings
+
+LIVE_STATES = frozenset({"Stable", "PreparingRebalance", "CompletingRebalance"})
+
+
+async def refuse_second_app(kafka: KafkaSettings, *, agent: str, group: str, topic: str) -> None:
+    """Refuse to start beside another app id's agent on the same topic: two of them would post the same documents.
+
+    Raises:
+        UsageError: one line that names the other group.
+        LogUnavailableError: Kafka does not answer within 10 seconds.
+
+    """
+    async with admin_client(kafka) as admin:
+        groups = [
+            name for name, _ in await admin.list_consumer_groups() if name != group and name.endswith(f"-{agent}")
+        ]
+        answers = await admin.describe_consumer_groups(groups) if groups else []
+    for answer in answers:
+        for _code, name, state, _kind, _protocol, members, *_ in answer.groups:
+            # A member's assignment holds the names of its topics as they are; there is no need to take it apart.
+            works_here = any(topic.encode() in bytes(member[4] or b"") for member in members)
+            if state in LIVE_STATES and works_here:
+                raise UsageError(
+                    f"another {agent} is at work on {topic} under the group {name}: stop it first, "
+                    "or give this one a ZIFS_KAFKA__TOPIC_PREFIX of its own"
+                )
