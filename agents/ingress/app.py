@@ -255,7 +255,9 @@ async def _serve(settings: Settings) -> None:
     async with LogConnection(settings.kafka, client_id=f"{settings.app_id}-{PROCESS}") as connection:
         app = create_app(settings, connection)
         site = await start_site(app, settings.ingress.host, settings.ingress.port, auto_decompress=False)
+        asked = asyncio.create_task(stop_signal())
         try:
-            await stop_signal()
+            await asyncio.wait({asked, connection.keeper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            asked.cancel()
             await site.stop()

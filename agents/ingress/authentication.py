@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -28,7 +28,7 @@ class Basic:
     """One name, and the passwords that are good at present."""
 
     username: str
-    passwords: tuple[str, ...]
+    passwords: tuple[str, ...] = field(repr=False)
 
     def allows(self, authorization: str) -> bool:
         """Say whether an `Authorization` header carries the name and one of the passwords (RFC 7617)."""
@@ -48,7 +48,7 @@ class Basic:
 class Signature:
     """An HMAC over the bytes of the body as they were sent, in a header that the callout template names."""
 
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     header: str
     algorithm: str
     encoding: str

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from schemas.errors import LogError, LogUnavailableError
+from streams.log.connection import bootstrap_servers
 from streams.log.producer import Header, LogProducer
 from streams.settings import KafkaSettings
 
@@ -22,6 +23,9 @@ LONGEST_WAIT_SECONDS = 5.0
 RENEW_AFTER_SECONDS = 60.0
 """After so long without a single confirmation, while some were asked for, the producer is replaced: an idempotent
 producer that was told of a fatal error (lost sequence, fenced) never confirms again by itself."""
+
+BROKER_SECONDS = 0.5
+"""What a broker may take to accept a connection, when it is only asked whether it is there."""
 
 CLOSE_SECONDS = 1.0
 """What closing may take. Nothing is lost with it: who was told 200 has their confirmation already."""
@@ -56,6 +60,12 @@ class LogConnection:
         self._unconfirmed_since: float | None = None
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def keeper(self) -> "asyncio.Task[None]":
+        """What keeps the connection; it ends only by a fault of this program, and then the process must end too."""
+        assert self._keeper  # noqa: S101 - entered before it is asked
+        return self._keeper
+
     async def __aenter__(self) -> Self:
         """Begin to connect, in the background."""
         self._connected = asyncio.get_running_loop().create_future()
@@ -66,10 +76,9 @@ class LogConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Disconnect."""
-        assert self._keeper  # noqa: S101 - entered before it is left
-        self._keeper.cancel()
+        self.keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._keeper
+            await self.keeper
 
     async def send_and_confirm(
         self,
@@ -107,7 +116,10 @@ class LogConnection:
             LogUnavailableError: not connected, or Kafka does not answer.
 
         """
-        return await (await self._producer(0)).partitions(topic)
+        producer = await self._producer(0)
+        # A client that cannot ask tells what it knew last, so a broker must be seen first.
+        await _require_a_broker(self._kafka)
+        return await producer.partitions(topic)
 
     async def _producer(self, timeout_seconds: float) -> LogProducer:
         assert self._connected  # noqa: S101 - entered before it is used
@@ -136,7 +148,7 @@ class LogConnection:
         producer = LogProducer(self._kafka, client_id=self._client_id)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(LogError),
-            wait=wait_exponential_jitter(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS),
+            wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
             before_sleep=_tell,
         ):
             with attempt:
@@ -147,6 +159,18 @@ class LogConnection:
         self._connected.set_result(producer)
         log.info("connected to Kafka")
         return producer
+
+
+async def _require_a_broker(kafka: KafkaSettings) -> None:
+    servers = bootstrap_servers(kafka)
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(BROKER_SECONDS):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.close()
+            return
+    raise LogUnavailableError(f"no broker of {servers} takes a connection")
 
 
 def _tell(state: RetryCallState) -> None:

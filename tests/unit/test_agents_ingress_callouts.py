@@ -1,6 +1,8 @@
 """What a callout says: a table of good ones, a table of bad ones, and that nothing makes the reader raise."""
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -71,7 +73,7 @@ GOOD: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "document_type"), GOOD, ids=lambda value: json.dumps(value))
+@pytest.mark.parametrize(("fields", "document_type"), GOOD, ids=json.dumps)
 def test_good_json_tells_type_and_id(fields: dict[str, Any], document_type: str) -> None:
     assert (callout(fields).document_type.value, callout(fields).object_id) == (document_type, "1")
 
@@ -276,9 +278,6 @@ def test_the_reader_never_raises_and_what_it_reads_can_be_written(
 
 
 def test_compressed_bodies_are_unpacked_within_bounds() -> None:
-    import gzip
-    import zlib
-
     body = b'{"InvoiceId": "1"}'
     bomb = gzip.compress(b" " * 50_000_000)
     assert unpacked(gzip.compress(body), "gzip", 1024) == body

@@ -1,0 +1,158 @@
+"""How many webhooks a second are acknowledged, and how fast: one ingress process against a real broker.
+
+    python -m deploy.kafka --port 9092 --data-dir /tmp/bench-kafka &
+    python tests/benchmarks/bench_ingress.py --bootstrap-servers 127.0.0.1:9092
+
+Every answer is counted only when it is 200, so Kafka has it. Prints one JSON line per concurrency. Sender and ingress
+share the machine; raw sockets keep the sender's own share small.
+"""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from deploy.kafka.ports import free_port  # noqa: E402 - run as a script
+from schemas.topics import TopicNames  # noqa: E402
+from streams.log.topics import apply_topics  # noqa: E402
+from streams.settings import KafkaSettings  # noqa: E402
+
+HOST = "127.0.0.1"
+SECRET = "benchmark"
+START_SECONDS = 30.0
+PROGRAM = "from agents.cli.processes import ingress; ingress()"
+
+
+@contextmanager
+def ingress(bootstrap_servers: str, prefix: str) -> Iterator[int]:
+    """Run the process with both Basic and HMAC, yield its port."""
+    port = free_port(HOST)
+    environment = os.environ | {
+        "ZIFS_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
+        "ZIFS_KAFKA__TOPIC_PREFIX": prefix,
+        "ZIFS_INGRESS__HOST": HOST,
+        "ZIFS_INGRESS__PORT": str(port),
+        "ZIFS_INGRESS__BASIC_USERNAME": "zuora",
+        "ZIFS_INGRESS__BASIC_PASSWORD": SECRET,
+        "ZIFS_INGRESS__HMAC_SECRET": SECRET,
+    }
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment)  # noqa: S603 - our own
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def until_ready(port: int) -> None:
+    """Return once the process can take webhooks."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            reader, writer = await asyncio.open_connection(HOST, port)
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            if answer.startswith(b"HTTP/1.1 200"):
+                return
+        except OSError:
+            pass
+        await asyncio.sleep(0.1)
+    raise SystemExit(f"ingress was not ready within {START_SECONDS:g} s")
+
+
+def callout() -> bytes:
+    """Return a whole request as Zuora sends it, about an object of its own."""
+    body = json.dumps(
+        {
+            "event": "InvoicePosted",
+            "objectType": "Invoice",
+            "objectId": uuid.uuid4().hex,
+            "objectNumber": "INV00004711",
+            "accountId": uuid.uuid4().hex,
+            "accountNumber": "A00000123",
+        }
+    ).encode()
+    head = {
+        "Host": HOST,
+        "Content-Type": "application/json; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Zuora-Request-Id": uuid.uuid4().hex,
+        "Zuora-Notification-Id": uuid.uuid4().hex,
+        "Authorization": "Basic " + base64.b64encode(f"zuora:{SECRET}".encode()).decode(),
+        "X-Zuora-Signature": "sha256=" + hmac.digest(SECRET.encode(), body, hashlib.sha256).hex(),
+    }
+    return (
+        b"POST /webhooks/zuora HTTP/1.1\r\n"
+        + b"".join(f"{k}: {v}\r\n".encode() for k, v in head.items())
+        + b"\r\n"
+        + body
+    )
+
+
+async def send(port: int, requests: list[bytes], seconds: list[float]) -> None:
+    """Send requests one after another over one connection, note how long each took; stops at the first that is not 200."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    while requests:
+        request = requests.pop()
+        started = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        answer = await reader.readexactly(length)
+        seconds.append(time.perf_counter() - started)
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"not acknowledged: {head.splitlines()[0].decode()} {answer.decode()}")
+    writer.close()
+
+
+async def measure(port: int, count: int, concurrency: int) -> dict[str, float]:
+    """Return the rate and the quantiles of one run."""
+    requests = [callout() for _ in range(count)]
+    seconds: list[float] = []
+    started = time.perf_counter()
+    await asyncio.gather(*(send(port, requests, seconds) for _ in range(concurrency)))
+    took = time.perf_counter() - started
+    seconds.sort()
+    return {
+        "concurrency": concurrency,
+        "webhooks": count,
+        "acknowledged_per_second": round(count / took),
+        "p50_ms": round(seconds[count // 2] * 1000, 1),
+        "p99_ms": round(seconds[count * 99 // 100] * 1000, 1),
+        "max_ms": round(seconds[-1] * 1000, 1),
+    }
+
+
+async def main(bootstrap_servers: str, count: int, concurrencies: list[int]) -> None:
+    """Create topics of their own, warm up, measure each concurrency."""
+    prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topic_prefix=prefix, replication_factor=1)
+    await apply_topics(kafka, TopicNames(prefix, "bench"))
+    with ingress(bootstrap_servers, prefix) as port:
+        await until_ready(port)
+        await measure(port, 500, 20)
+        for concurrency in concurrencies:
+            print(json.dumps(await measure(port, count, concurrency)), flush=True)  # noqa: T201 - its output
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--webhooks", type=int, default=5000, help="per concurrency")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 50, 200])
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.bootstrap_servers, arguments.webhooks, arguments.concurrency))
