@@ -173,11 +173,15 @@ class StreamApp:
         except Exception as error:  # noqa: BLE001 - half a framework is running: nothing can be mended here
             end_process(f"{self.app_id} cannot start", ExitCode.FRAMEWORK, error)
 
-    async def stop(self) -> None:
-        """Let go of all partitions, commit and leave the group; takes 5 s at most."""
+    async def stop(self) -> bool:
+        """Let go of all partitions, commit and leave the group; takes 5 s at most.
+
+        False if leaving took too long: nothing is lost, but threads of the framework are still running, and the group
+        waits for this member until its session ends.
+        """
         faust_app = self._faust
         if faust_app is None:
-            return
+            return True
         if self._watcher is not None:
             self._watcher.cancel()
         await self._stage.let_go()
@@ -188,6 +192,7 @@ class StreamApp:
             log.warning("leaving the group takes too long; all is committed", app=self.app_id)
         if self._folder_lock is not None:
             self._folder_lock.close()
+        return bool(done)
 
     def _add(self, topics: Iterable[str], window: Window) -> None:
         names = tuple(topics)

@@ -142,6 +142,7 @@ class HardenedConsumer(Consumer):  # type: ignore[misc]
         waits for running events for ever; a record of ours could land behind the next owner's.
         """
         await self.app.stage.let_go()
+        self._buffered_partitions.clear()  # the buffers are cleared too; Faust would leave them out for ever
         await super().on_partitions_revoked(revoked)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002 - Faust's signature

@@ -42,6 +42,7 @@ async def run_process(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
+    exit_code = EXIT_OK
     starting = asyncio.create_task(_start(apps, producer))
     stop_wanted = asyncio.create_task(told_to_stop.wait())
     try:
@@ -52,12 +53,15 @@ async def run_process(
                 on_ready()
         await stop_wanted
     except ConnectorError as error:
-        return _refuse(error)
+        exit_code = _refuse(error)
     finally:
         stop_wanted.cancel()
-        _end_anyway_after(stop_seconds)
-        await _stop(apps, producer, starting)
-    return EXIT_OK
+        _end_anyway_after(stop_seconds, exit_code)
+        if not await _stop(apps, producer, starting):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exit_code)  # threads that are still leaving would end in tracebacks when the loop closes
+    return exit_code
 
 
 async def _start(apps: Sequence[StreamApp], producer: LogProducer) -> None:
@@ -66,16 +70,18 @@ async def _start(apps: Sequence[StreamApp], producer: LogProducer) -> None:
     log.info("ready", apps=[app.app_id for app in apps])
 
 
-async def _stop(apps: Sequence[StreamApp], producer: LogProducer, starting: "asyncio.Task[None]") -> None:
+async def _stop(apps: Sequence[StreamApp], producer: LogProducer, starting: "asyncio.Task[None]") -> bool:
+    """Stop all; False if a framework's thread is still running."""
     began = time.monotonic()
     if not starting.done():
         starting.cancel()
         await asyncio.wait({starting}, timeout=0.5)
-    await asyncio.gather(*(app.stop() for app in apps))
+    left = await asyncio.gather(*(app.stop() for app in apps))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1.0):  # everything that matters is confirmed by now
             await producer.stop()
     log.info("stopped", seconds=round(time.monotonic() - began, 1))
+    return all(left)
 
 
 def _refuse(error: ConnectorError) -> int:
@@ -86,8 +92,8 @@ def _refuse(error: ConnectorError) -> int:
     return EXIT_UNAVAILABLE if isinstance(error, LogUnavailableError) else 1
 
 
-def _end_anyway_after(seconds: float) -> None:
-    """End with 0 if threads keep the process alive: all that matters is committed in the first seconds of a stop."""
-    timer = threading.Timer(seconds, os._exit, (EXIT_OK,))
+def _end_anyway_after(seconds: float, exit_code: int) -> None:
+    """End in time if threads keep the process alive: all that matters is committed in the first seconds of a stop."""
+    timer = threading.Timer(seconds, os._exit, (exit_code,))
     timer.daemon = True
     timer.start()

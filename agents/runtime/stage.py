@@ -104,6 +104,8 @@ class Stage:
             self._forget()
 
     async def _commit(self) -> None:
+        if not self.positions:
+            return
         committing = asyncio.ensure_future(self.app.consumer.force_commit())
         done, _ = await asyncio.wait({committing}, timeout=COMMIT_SECONDS)
         if not done or committing.exception() is not None:

@@ -103,6 +103,8 @@ class PartitionState:
         passed over, and its key is kept in `doubtful` so that the good value can be written again: compaction might
         otherwise keep only the bad one.
         """
+        if not records:
+            return
         epoch = self.entries.epoch
         changes: list[tuple[bytes, bytes | None]] = []
         for record in records:
@@ -122,7 +124,7 @@ class PartitionState:
         The epoch is the consumer group's generation, but always above what the changelog has: the broker forgets a
         group that was empty for a week and counts from 1 again.
         """
-        if self.entries.offset != end - 1:  # the last records were compacted away
+        if self.entries.offset < end - 1:  # the last records were compacted away
             self.entries.apply((), end - 1, self.entries.epoch)
         self.epoch = max(generation, self.entries.epoch + 1)
 
