@@ -6,7 +6,7 @@ Every option has an environment variable, `ZUORA_SANDBOX_â€¦` or `IFS_SANDBOX_â€
 
 import asyncio
 import dataclasses
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from deploy.sandbox.zuora.state import ZuoraSandbox
 class _Date(click.ParamType):
     name = "date"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
         """Read an ISO date."""
-        if isinstance(value, datetime.date):
+        if isinstance(value, dt.date):
             return value
         try:
-            return datetime.date.fromisoformat(str(value))
+            return dt.date.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value} is no date; write yyyy-mm-dd", param, ctx)
 
@@ -44,11 +44,15 @@ def _settings_options(settings: type[Any], prefix: str) -> Callable[[Callable[..
         for field in reversed(dataclasses.fields(settings)):
             default = getattr(defaults, field.name)
             names = [f"--{field.name.replace('_', '-')}", field.name]
-            shared: dict[str, Any] = {"envvar": f"{prefix}_{field.name.upper()}", "default": default, "show_default": field.repr}
+            shared: dict[str, Any] = {
+                "envvar": f"{prefix}_{field.name.upper()}",
+                "default": default,
+                "show_default": field.repr,
+            }
             if isinstance(default, bool):
                 option = click.option(f"{names[0]}/--no-{names[0][2:]}", names[1], **shared)
             else:
-                kind = _Date() if isinstance(default, datetime.date) else type(default)
+                kind = _Date() if isinstance(default, dt.date) else type(default)
                 option = click.option(*names, type=kind, **shared)
             command = option(command)
         return command
@@ -68,7 +72,9 @@ def main() -> None:
 def zuora(host: str, port: int, **settings: Any) -> None:
     """Serve the Zuora sandbox until SIGTERM."""
     sandbox = ZuoraSandbox(ZuoraSettings(**settings))
-    asyncio.run(serve_until_told(create_zuora(sandbox), host, port, {"system": "zuora", "clientId": sandbox.settings.client_id}))
+    asyncio.run(
+        serve_until_told(create_zuora(sandbox), host, port, {"system": "zuora", "clientId": sandbox.settings.client_id})
+    )
 
 
 @main.command()
@@ -83,12 +89,18 @@ def ifs(host: str, port: int, **settings: Any) -> None:
 
 
 @main.command()
-@click.option("--zuora-url", required=True, envvar="ZUORA_SANDBOX_URL", help="a running Zuora sandbox, whose accounts are mapped")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="the file to write; standard output otherwise")
 @click.option(
-    "--leave-out", multiple=True, metavar="KIND:KEY",
+    "--zuora-url", required=True, envvar="ZUORA_SANDBOX_URL", help="a running Zuora sandbox, whose accounts are mapped"
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="the file to write; standard output otherwise"
+)
+@click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="KIND:KEY",
     help="leave a mapping out: tax:VAT25, product:SKU-ANL-001, cash:USD, unapplied:10, account:FIRST or an account's id or number",
-)  # fmt: skip
+)
 def mappings(zuora_url: str, output: Path | None, leave_out: tuple[str, ...]) -> None:
     """Write the mapping CSV that maps all generated data to the default companies of the IFS sandbox."""
     try:

@@ -10,15 +10,49 @@ from typing import Any
 import aiohttp
 
 from deploy.sandbox.exact import Json
-from deploy.sandbox.zuora.catalog import DISCOUNT, DISCOUNTS, GATEWAYS, MARKETS, PRODUCTS, SERVICES, SUBSCRIPTION, USAGE, WRITE_OFF
+from deploy.sandbox.zuora.catalog import (
+    DISCOUNT,
+    DISCOUNTS,
+    GATEWAYS,
+    PRODUCTS,
+    SERVICES,
+    SUBSCRIPTION,
+    USAGE,
+    WRITE_OFF,
+)
 
 COLUMNS = (
-    "kind", "zuora_account_id", "company", "match_on", "match_value", "gl_account", "cost_center", "code_c", "currency", "gateway",
-    "deferred_account", "comment",
-)  # fmt: skip
+    "kind",
+    "zuora_account_id",
+    "company",
+    "match_on",
+    "match_value",
+    "gl_account",
+    "cost_center",
+    "code_c",
+    "currency",
+    "gateway",
+    "deferred_account",
+    "comment",
+)
 COMPANIES = ("10", "20")
-_REVENUE = {SUBSCRIPTION: ("3010", ""), SERVICES: ("3020", "200"), USAGE: ("3030", ""), DISCOUNTS: ("3090", ""), WRITE_OFF: ("6351", "")}
-_TAXES = {"VAT25": "2610", "VAT19": "2611", "VAT20": "2611", "GB20": "2611", "JP10": "2611", "CH81": "2612", "US-STATE": "2612", "US-COUNTY": "2612"}
+_REVENUE = {
+    SUBSCRIPTION: ("3010", ""),
+    SERVICES: ("3020", "200"),
+    USAGE: ("3030", ""),
+    DISCOUNTS: ("3090", ""),
+    WRITE_OFF: ("6351", ""),
+}
+_TAXES = {
+    "VAT25": "2610",
+    "VAT19": "2611",
+    "VAT20": "2611",
+    "GB20": "2611",
+    "JP10": "2611",
+    "CH81": "2612",
+    "US-STATE": "2612",
+    "US-COUNTY": "2612",
+}
 _CASH = {"EUR": "1930", "SEK": "1931", "CHF": "1932", "GBP": "1933", "JPY": "1934", "USD": "1936", "KWD": "1937"}
 #: The card gateway pays into an account of its own.
 _CARD_CASH, _DEFERRED_ACCOUNT = "1935", "2970"
@@ -67,7 +101,14 @@ def _account_row(account: Json) -> Json:
     company = company_of(account)
     domestic = account["billToContact"]["country"] in {"Germany", "Sweden"}
     receivable = "1510" if domestic else "1511"
-    return _row("account", company, zuora_account_id=basic["id"], gl_account=receivable, cost_center="100", comment=basic["name"])
+    return _row(
+        "account",
+        company,
+        zuora_account_id=basic["id"],
+        gl_account=receivable,
+        cost_center="100",
+        comment=basic["name"],
+    )
 
 
 def _product_rows(company: str) -> list[Json]:
@@ -76,9 +117,28 @@ def _product_rows(company: str) -> list[Json]:
         account, cost_center = _REVENUE[product.accounting_code]
         match_on, match_value = ("sku", product.sku) if product.sku else ("product_name", product.name)
         deferred = {"deferred_account": _DEFERRED_ACCOUNT} if product.deferred_code else {}
-        rows.append(_row("product", company, match_on=match_on, match_value=match_value, gl_account=account, cost_center=cost_center, **deferred))
+        rows.append(
+            _row(
+                "product",
+                company,
+                match_on=match_on,
+                match_value=match_value,
+                gl_account=account,
+                cost_center=cost_center,
+                **deferred,
+            )
+        )
     for code, (account, cost_center) in _REVENUE.items():
-        rows.append(_row("product", company, match_on="accounting_code", match_value=code, gl_account=account, cost_center=cost_center))
+        rows.append(
+            _row(
+                "product",
+                company,
+                match_on="accounting_code",
+                match_value=code,
+                gl_account=account,
+                cost_center=cost_center,
+            )
+        )
     return rows
 
 
@@ -102,7 +162,12 @@ def _account_id(accounts: list[Json], key: str) -> str:
 
 
 def _keys(row: Json) -> set[Any]:
-    by_kind = {"account": ("zuora_account_id",), "cash": ("currency",), "unapplied": ("company",), "rounding": ("company",)}
+    by_kind = {
+        "account": ("zuora_account_id",),
+        "cash": ("currency",),
+        "unapplied": ("company",),
+        "rounding": ("company",),
+    }
     return {row.get(name) for name in by_kind.get(row["kind"], ("match_value",))}
 
 

@@ -1,7 +1,7 @@
 """Sandboxes for tests: started in the test's own event loop on a free port.
 
-    async with running_zuora(seed=7) as zuora, running_ifs() as ifs:
-        zuora.url, ifs.url, zuora.sandbox.store, ifs.sandbox.ledger
+async with running_zuora(seed=7) as zuora, running_ifs() as ifs:
+zuora.url, ifs.url, zuora.sandbox.store, ifs.sandbox.ledger
 """
 
 from collections.abc import AsyncIterator

@@ -36,7 +36,13 @@ async def discovery(request: web.Request) -> web.Response:
     if request.match_info["realm"] != request.app[SANDBOX].settings.realm:
         return json_response({"error": "Realm does not exist"}, 404)
     issuer = f"http://{request.host}/auth/realms/{request.match_info['realm']}"
-    return json_response({"issuer": issuer, "token_endpoint": f"{issuer}/protocol/openid-connect/token", "grant_types_supported": ["client_credentials"]})
+    return json_response(
+        {
+            "issuer": issuer,
+            "token_endpoint": f"{issuer}/protocol/openid-connect/token",
+            "grant_types_supported": ["client_credentials"],
+        }
+    )
 
 
 def projection_of(request: web.Request) -> dict[str, EntitySet]:
@@ -58,18 +64,23 @@ async def metadata(request: web.Request) -> web.Response:
     parts = []
     for entity_set in projection_of(request).values():
         for each in (entity_set, *entity_set.arrays.values()):
-            fields = "".join(f"<Property Name={quoteattr(name)} Type={quoteattr(_EDM[kind])}/>" for name, kind in each.types.items())
+            fields = "".join(
+                f"<Property Name={quoteattr(name)} Type={quoteattr(_EDM[kind])}/>" for name, kind in each.types.items()
+            )
             keys = "".join(f"<PropertyRef Name={quoteattr(name)}/>" for name in each.keys)
             text = f"<EntityType Name={quoteattr(each.unit)}><Key>{keys}</Key>{fields}</EntityType>"
             if text not in parts:
                 parts.append(text)
     sets = "".join(
-        f"<EntitySet Name={quoteattr(name)} EntityType={quoteattr('IfsApp.' + each.unit)}/>" for name, each in projection_of(request).items()
+        f"<EntitySet Name={quoteattr(name)} EntityType={quoteattr('IfsApp.' + each.unit)}/>"
+        for name, each in projection_of(request).items()
     )
     schema = f'<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="IfsApp">{"".join(parts)}'
     container = f'<EntityContainer Name="Container">{sets}</EntityContainer></Schema>'
     edmx = '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
-    return web.Response(text=f"{edmx}{schema}{container}</edmx:DataServices></edmx:Edmx>", content_type="application/xml")
+    return web.Response(
+        text=f"{edmx}{schema}{container}</edmx:DataServices></edmx:Edmx>", content_type="application/xml"
+    )
 
 
 async def read(request: web.Request) -> web.Response:
@@ -98,7 +109,12 @@ def answer(sandbox: IfsSandbox, sets: dict[str, EntitySet], resource: str, raw_q
         tag = sandbox.ledger.set_tag(queries.tag_company(sandbox.settings, query, entity_set))
         return {"@odata.etag": tag, **body}, tag
     keys = queries.key_values(match["key"], entity_set)
-    found = [row for row in entity_set.source(sandbox, {}) if all(row.get(name) == value for name, value in keys.items())]
+    narrowed: dict[str, frozenset[object]] = {name: frozenset([value]) for name, value in keys.items()}
+    found = [
+        row
+        for row in entity_set.source(sandbox, narrowed)
+        if all(row.get(name) == value for name, value in keys.items())
+    ]
     if not found:
         raise not_found(resource)
     if match["array"] is None:

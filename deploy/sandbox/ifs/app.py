@@ -22,12 +22,14 @@ def create_app(sandbox: IfsSandbox) -> web.Application:
     """Make the application around a sandbox."""
     app = web.Application(middlewares=[_guard], client_max_size=64 * 2**20)
     app[SANDBOX] = sandbox
-    app.add_routes([
-        web.post("/auth/realms/{realm}/protocol/openid-connect/token", sandbox.issue_token),
-        *control.routes(),
-        *api.routes(),
-        web.route("*", "/{path:.*}", _unknown),
-    ])  # fmt: skip
+    app.add_routes(
+        [
+            web.post("/auth/realms/{realm}/protocol/openid-connect/token", sandbox.issue_token),
+            *control.routes(),
+            *api.routes(),
+            web.route("*", "/{path:.*}", _unknown),
+        ]
+    )
     app.cleanup_ctx.append(_late_commits)
     return app
 
@@ -97,7 +99,12 @@ async def _spoiled(sandbox: IfsSandbox, request: web.Request, fault: Fault) -> w
     if fault.kind == "rate-limit":
         raise _too_many(sandbox, fault.seconds or 1)
     if fault.kind == "locked":
-        details = [{"code": 20113, "message": "ORA-20113: Voucher.FND_LOCKED: The Voucher record is locked by another user. Please retry."}]
+        details = [
+            {
+                "code": 20113,
+                "message": "ORA-20113: Voucher.FND_LOCKED: The Voucher record is locked by another user. Please retry.",
+            }
+        ]
         raise OdataError(423, "DATABASE_ERROR", "The record is locked.", details)
     if fault.kind == "metadata-changed":
         raise OdataError(503, "MI_MODIFIED_ERROR", "The projection has been modified. Please retry.")
@@ -106,7 +113,9 @@ async def _spoiled(sandbox: IfsSandbox, request: web.Request, fault: Fault) -> w
         raise OdataError(500, "DATABASE_ERROR", "Database error occurred. Contact administrator.", details)
     if fault.body is not None:
         return web.Response(text=fault.body, status=fault.status, content_type="text/html")
-    raise OdataError(fault.status, "INTERNAL_ERROR" if fault.status == 500 else "ODP_UNAVAILABLE", f"ordered fault {fault.status}")
+    raise OdataError(
+        fault.status, "INTERNAL_ERROR" if fault.status == 500 else "ODP_UNAVAILABLE", f"ordered fault {fault.status}"
+    )
 
 
 async def _slow(request: web.Request, fault: Fault) -> web.StreamResponse | None:

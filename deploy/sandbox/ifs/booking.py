@@ -100,10 +100,14 @@ def drop(request: web.Request) -> web.Response:
 
 def timed_out(seconds: float) -> OdataError:
     """504 as IFS words it."""
-    return OdataError(504, "ODP_OPERATION_TIMEOUT", f"Operation did not complete in the expected time ({seconds:g} seconds).")
+    return OdataError(
+        504, "ODP_OPERATION_TIMEOUT", f"Operation did not complete in the expected time ({seconds:g} seconds)."
+    )
 
 
-async def _commit_late(sandbox: IfsSandbox, request: web.Request, fault: Fault, header: Json, rows: list[Json]) -> web.StreamResponse:
+async def _commit_late(
+    sandbox: IfsSandbox, request: web.Request, fault: Fault, header: Json, rows: list[Json]
+) -> web.StreamResponse:
     """Commit after the ordered time whatever the client does; it hears a 504 (`status` 504), else nothing but a cut line."""
 
     async def commit() -> None:
@@ -137,11 +141,13 @@ def write_as_other(sandbox: IfsSandbox, company: str) -> Voucher | None:
     accounts = [account.account for account in found.accounts.values() if not account.ledger][:2]
     shared = {"CurrencyCode": found.currency, "CurrencyType": "1", "Text": "someone else's"}
     body: Json = {
-        "Company": company, "VoucherType": "M", "VoucherDate": f"{max(found.years)}-01-15" if today()[:4] not in {str(y) for y in found.years} else today(),
+        "Company": company,
+        "VoucherType": "M",
+        "VoucherDate": f"{max(found.years)}-01-15" if today()[:4] not in {str(y) for y in found.years} else today(),
         sandbox.settings.rows_property: [
             {"Account": accounts[0], "CurrencyDebetAmount": 1, "DebetAmount": 1, **shared},
             {"Account": accounts[1], "CurrencyCreditAmount": 1, "CreditAmount": 1, **shared},
         ],
-    }  # fmt: skip
+    }
     ledger: Ledger = sandbox.ledger
     return ledger.book(*sandbox.checker().check(loads(dumps(body))))

@@ -1,6 +1,6 @@
 """Whether a voucher may be booked: the rules of IFS's accounting in the order in which they strike, with their keys."""
 
-import datetime
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -11,21 +11,53 @@ from deploy.sandbox.ifs.ledger import today
 
 #: Header property -> (type, longest text).
 HEADER = {
-    "Company": ("text", 20), "VoucherType": ("text", 3), "AccountingYear": ("number", 0), "VoucherNo": ("number", 0), "VoucherDate": ("date", 0),
-    "UserGroup": ("text", 30), "VoucherText": ("text", 2000), "VoucherText2": ("text", 2000), "AccountingTextId": ("text", 20),
-    "VoucherStatus": ("text", 20), "AmountMethod": ("text", 20), "UseCorrectionRows": ("boolean", 0), "InterimVoucher": ("boolean", 0),
-    "SimulationVoucher": ("boolean", 0), "FunctionGroup": ("text", 10),
-}  # fmt: skip
+    "Company": ("text", 20),
+    "VoucherType": ("text", 3),
+    "AccountingYear": ("number", 0),
+    "VoucherNo": ("number", 0),
+    "VoucherDate": ("date", 0),
+    "UserGroup": ("text", 30),
+    "VoucherText": ("text", 2000),
+    "VoucherText2": ("text", 2000),
+    "AccountingTextId": ("text", 20),
+    "VoucherStatus": ("text", 20),
+    "AmountMethod": ("text", 20),
+    "UseCorrectionRows": ("boolean", 0),
+    "InterimVoucher": ("boolean", 0),
+    "SimulationVoucher": ("boolean", 0),
+    "FunctionGroup": ("text", 10),
+}
 _AMOUNTS = (
-    "CurrencyDebetAmount", "CurrencyCreditAmount", "DebetAmount", "CreditAmount", "CurrencyRate", "ConversionFactor", "Quantity",
-    "ThirdCurrencyDebitAmount", "ThirdCurrencyCreditAmount", "ParallelCurrencyRate",
-)  # fmt: skip
+    "CurrencyDebetAmount",
+    "CurrencyCreditAmount",
+    "DebetAmount",
+    "CreditAmount",
+    "CurrencyRate",
+    "ConversionFactor",
+    "Quantity",
+    "ThirdCurrencyDebitAmount",
+    "ThirdCurrencyCreditAmount",
+    "ParallelCurrencyRate",
+)
 ROW = {
-    "Account": ("text", 20), **{f"Code{letter}": ("text", 20) for letter in CODE_PARTS}, "ProcessCode": ("text", 10), "OptionalCode": ("text", 20),
-    "TaxDirection": ("text", 20), "CurrencyCode": ("text", 3), "CurrencyType": ("text", 10), **{name: ("amount", 0) for name in _AMOUNTS},
-    "Text": ("text", 200), "ReferenceSerie": ("text", 50), "ReferenceNumber": ("text", 50), "Correction": ("boolean", 0), "Company": ("text", 20),
-    "ParallelCurrRateType": ("text", 10), "PartyTypeId": ("text", 20), "ProjectActivityId": ("number", 0), "RowGroupId": ("number", 0),
-}  # fmt: skip
+    "Account": ("text", 20),
+    **{f"Code{letter}": ("text", 20) for letter in CODE_PARTS},
+    "ProcessCode": ("text", 10),
+    "OptionalCode": ("text", 20),
+    "TaxDirection": ("text", 20),
+    "CurrencyCode": ("text", 3),
+    "CurrencyType": ("text", 10),
+    **dict.fromkeys(_AMOUNTS, ("amount", 0)),
+    "Text": ("text", 200),
+    "ReferenceSerie": ("text", 50),
+    "ReferenceNumber": ("text", 50),
+    "Correction": ("boolean", 0),
+    "Company": ("text", 20),
+    "ParallelCurrRateType": ("text", 10),
+    "PartyTypeId": ("text", 20),
+    "ProjectActivityId": ("number", 0),
+    "RowGroupId": ("number", 0),
+}
 #: Manual entry takes these function groups only.
 _MANUAL_GROUPS = frozenset({"M", "K", "Q"})
 
@@ -33,7 +65,9 @@ _MANUAL_GROUPS = frozenset({"M", "K", "Q"})
 class Checker:
     """Checks one request body against the companies' set-up and makes header and rows of it."""
 
-    def __init__(self, companies: dict[str, Company], *, user: str, rows_property: str, status: str, text_numbers: bool) -> None:
+    def __init__(
+        self, companies: dict[str, Company], *, user: str, rows_property: str, status: str, text_numbers: bool
+    ) -> None:
         self._companies, self._user, self._rows_property, self._status = companies, user, rows_property, status
         #: With `IEEE754Compatible=true` in the Content-Type, amounts are texts; without it they are numbers.
         self._text_numbers = text_numbers
@@ -61,14 +95,31 @@ class Checker:
         voucher_type = self._voucher_type(company, body)
         date, year, period = self._period(company, body, voucher_type)
         header = {
-            "luname": "Voucher", "keyref": "", "Objgrants": None, "Objstate": self._status,
-            "Company": company.company, "VoucherType": voucher_type.voucher_type, "AccountingYear": year, "VoucherNo": 0, "VoucherDate": date,
-            "AccountingPeriod": period, "UserGroup": self._user_group(company, body), "VoucherStatus": self._status,
-            "AmountMethod": body.get("AmountMethod", "NetAmountEntry"), "UseCorrectionRows": body.get("UseCorrectionRows", False),
-            "InterimVoucher": False, "SimulationVoucher": False, "FunctionGroup": voucher_type.function_group, "VoucherText": body.get("VoucherText"),
-            "VoucherText2": body.get("VoucherText2"), "TransferId": None, "Userid": self._user, "DateReg": today(), "VoucherUpdated": "N",
+            "luname": "Voucher",
+            "keyref": "",
+            "Objgrants": None,
+            "Objstate": self._status,
+            "Company": company.company,
+            "VoucherType": voucher_type.voucher_type,
+            "AccountingYear": year,
+            "VoucherNo": 0,
+            "VoucherDate": date,
+            "AccountingPeriod": period,
+            "UserGroup": self._user_group(company, body),
+            "VoucherStatus": self._status,
+            "AmountMethod": body.get("AmountMethod", "NetAmountEntry"),
+            "UseCorrectionRows": body.get("UseCorrectionRows", False),
+            "InterimVoucher": False,
+            "SimulationVoucher": False,
+            "FunctionGroup": voucher_type.function_group,
+            "VoucherText": body.get("VoucherText"),
+            "VoucherText2": body.get("VoucherText2"),
+            "TransferId": None,
+            "Userid": self._user,
+            "DateReg": today(),
+            "VoucherUpdated": "N",
             "UpdateError": None,
-        }  # fmt: skip
+        }
         if not rows:
             raise rule("Voucher.NOVOUCHERROW", "The voucher has no rows")
         return header, self._rows(company, header, rows)
@@ -92,11 +143,13 @@ class Checker:
             raise wrong
         if kind == "number" and (isinstance(value, bool) or not isinstance(value, int)):
             raise wrong
-        if kind == "amount" and (isinstance(value, bool) or not isinstance(value, str if self._text_numbers else (int, Decimal))):
+        if kind == "amount" and (
+            isinstance(value, bool) or not isinstance(value, str if self._text_numbers else (int, Decimal))
+        ):
             raise wrong
         if kind == "date":
             try:
-                datetime.date.fromisoformat(value)
+                dt.date.fromisoformat(value)
             except (TypeError, ValueError):
                 raise wrong from None
 
@@ -111,28 +164,41 @@ class Checker:
         return voucher_type
 
     def _user_group(self, company: Company, body: Json) -> str:
-        group = body.get("UserGroup") or next((name for name, members in company.user_groups.items() if self._user in members), "")
+        group = body.get("UserGroup") or next(
+            (name for name, members in company.user_groups.items() if self._user in members), ""
+        )
         if group not in company.user_groups:
-            raise rule("UserGroupMemberFinance.NOUSERGR", f"User group {group} does not exist in company {company.company}")
+            raise rule(
+                "UserGroupMemberFinance.NOUSERGR", f"User group {group} does not exist in company {company.company}"
+            )
         if self._user not in company.user_groups[group]:
-            raise rule("UserGroupMemberFinance.NOTAUTHORIZEDUSER", f"User {self._user} is not a member of user group {group}")
+            raise rule(
+                "UserGroupMemberFinance.NOTAUTHORIZEDUSER", f"User {self._user} is not a member of user group {group}"
+            )
         return str(group)
 
     def _period(self, company: Company, body: Json, voucher_type: VoucherType) -> tuple[str, int, int]:
         if not body.get("VoucherDate"):
             raise mandatory("Voucher", "VOUCHER_DATE", "Voucher")
         date = str(body["VoucherDate"])
-        found = company.period_of(datetime.date.fromisoformat(date))
+        found = company.period_of(dt.date.fromisoformat(date))
         if found is None:
-            raise rule("AccountingPeriod.NOYEAR2", f"There is no accounting year for {date} in company {company.company}")
+            raise rule(
+                "AccountingPeriod.NOYEAR2", f"There is no accounting year for {date} in company {company.company}"
+            )
         year, period = found
         group = self._user_group(company, body)
         if found in company.closed_periods:
-            raise rule("UserGroupPeriod.USRGRPPER", f"Period {period} is not open for user group {group} in Company {company.company}")
+            raise rule(
+                "UserGroupPeriod.USRGRPPER",
+                f"Period {period} is not open for user group {group} in Company {company.company}",
+            )
         if body.get("AccountingYear") not in {None, year}:
             raise rule("Voucher.NOTOPENPERIOD", f"{date} does not lie in accounting year {body['AccountingYear']}")
         if year not in voucher_type.years:
-            raise rule("VoucherNoSerial.NO_SER", f"No number series for voucher type {voucher_type.voucher_type} in {year}")
+            raise rule(
+                "VoucherNoSerial.NO_SER", f"No number series for voucher type {voucher_type.voucher_type} in {year}"
+            )
         return date, year, period
 
     def _rows(self, company: Company, header: Json, given: list[Any]) -> list[Json]:
@@ -145,7 +211,10 @@ class Checker:
             off = {currency: difference for currency, difference in per_currency.items() if difference}
             # Rows of several currencies need to balance in the company's own one only.
             if off and (side == "Amount" or len(per_currency) == 1):
-                raise rule(key, f"The voucher must be balanced; the difference is {', '.join(f'{d} {c}' for c, d in off.items())}")
+                raise rule(
+                    key,
+                    f"The voucher must be balanced; the difference is {', '.join(f'{d} {c}' for c, d in off.items())}",
+                )
         return rows
 
     def _row(self, company: Company, header: Json, given: Any, count: int) -> Json:
@@ -157,14 +226,49 @@ class Checker:
         signed = self._amounts(company, given, amounts)
         rate, factor = self._rate(company, given, header["VoucherDate"], amounts, signed, count)
         return {
-            "luname": "VoucherRow", "keyref": "", "Objgrants": None,
-            **{name: header[name] for name in ("Company", "VoucherType", "AccountingYear", "AccountingPeriod", "VoucherDate", "UserGroup", "VoucherStatus")},
-            "VoucherNo": 0, "RowNo": 0, "Account": given["Account"], **{f"Code{letter}": given.get(f"Code{letter}") for letter in CODE_PARTS},
-            **{name: given.get(name) for name in ("ProcessCode", "OptionalCode", "TaxDirection", "CurrencyCode", "CurrencyType", "Text",
-                                                  "ReferenceSerie", "ReferenceNumber", "ProjectActivityId", "PartyTypeId")},
-            **amounts, "CurrencyRate": rate, "ConversionFactor": factor, "CurrencyAmount": signed[0], "Amount": signed[1],
-            "Correction": given.get("Correction", False), "TransCode": "MANUAL", "VoucherText2": header["VoucherText2"],
-        }  # fmt: skip
+            "luname": "VoucherRow",
+            "keyref": "",
+            "Objgrants": None,
+            **{
+                name: header[name]
+                for name in (
+                    "Company",
+                    "VoucherType",
+                    "AccountingYear",
+                    "AccountingPeriod",
+                    "VoucherDate",
+                    "UserGroup",
+                    "VoucherStatus",
+                )
+            },
+            "VoucherNo": 0,
+            "RowNo": 0,
+            "Account": given["Account"],
+            **{f"Code{letter}": given.get(f"Code{letter}") for letter in CODE_PARTS},
+            **{
+                name: given.get(name)
+                for name in (
+                    "ProcessCode",
+                    "OptionalCode",
+                    "TaxDirection",
+                    "CurrencyCode",
+                    "CurrencyType",
+                    "Text",
+                    "ReferenceSerie",
+                    "ReferenceNumber",
+                    "ProjectActivityId",
+                    "PartyTypeId",
+                )
+            },
+            **amounts,
+            "CurrencyRate": rate,
+            "ConversionFactor": factor,
+            "CurrencyAmount": signed[0],
+            "Amount": signed[1],
+            "Correction": given.get("Correction", False),
+            "TransCode": "MANUAL",
+            "VoucherText2": header["VoucherText2"],
+        }
 
     def _account(self, company: Company, row: Json, date: str) -> None:
         if not row.get("Account"):
@@ -175,13 +279,20 @@ class Checker:
         if not account.valid_from <= date <= account.valid_until:
             raise rule("Account.ACCNT_NOT_VALID", f"Account {account.account} is not valid on {date}")
         if account.ledger:
-            raise rule("VoucherRow.VOUISLEDGER", f"Ledger Account {account.account} is not permitted for Manual Vouchers")
+            raise rule(
+                "VoucherRow.VOUISLEDGER", f"Ledger Account {account.account} is not permitted for Manual Vouchers"
+            )
         for letter in CODE_PARTS:
             value, wanted = row.get(f"Code{letter}"), account.requirements.get(letter)
             if (wanted == "Mandatory" and not value) or (wanted == "Blocked" and value):
-                raise rule("AccountingCodestr.WRONGREQ", f"Code part {letter} is {wanted} for account {account.account}")
+                raise rule(
+                    "AccountingCodestr.WRONGREQ", f"Code part {letter} is {wanted} for account {account.account}"
+                )
             if value and value not in company.code_parts[letter]:
-                raise rule("AccountingCodestr.CODEMISSING", f"Value {value} of code part {letter} does not exist in company {company.company}")
+                raise rule(
+                    "AccountingCodestr.CODEMISSING",
+                    f"Value {value} of code part {letter} does not exist in company {company.company}",
+                )
 
     def _amounts(self, company: Company, row: Json, amounts: dict[str, Decimal | None]) -> tuple[Decimal, Decimal]:
         """Debit xor credit, in both currencies; returns both amounts, debit positive."""
@@ -189,26 +300,48 @@ class Checker:
             raise rule("VoucherRow.CURCODENULL", "Currency code must be given")
         if not row.get("CurrencyType"):
             raise rule("VoucherRow.RATETYPENULL", "Currency rate type must be given")
-        if company.parallel_currency and amounts["ThirdCurrencyDebitAmount"] is None and amounts["ThirdCurrencyCreditAmount"] is None:
+        if (
+            company.parallel_currency
+            and amounts["ThirdCurrencyDebitAmount"] is None
+            and amounts["ThirdCurrencyCreditAmount"] is None
+        ):
             raise rule("VoucherRow.PARALLELRATETYPENULL", "Parallel currency amounts and rate type must be given")
         currency_debit, currency_credit = amounts["CurrencyDebetAmount"], amounts["CurrencyCreditAmount"]
         debit, credit = amounts["DebetAmount"], amounts["CreditAmount"]
         if not any((currency_debit, currency_credit, debit, credit)):
             raise rule("VoucherRow.NOAMOUNT", "The row has no amount")
-        if (currency_debit and currency_credit) or (debit and credit) or (currency_debit and credit) or (currency_credit and debit):
+        if (
+            (currency_debit and currency_credit)
+            or (debit and credit)
+            or (currency_debit and credit)
+            or (currency_credit and debit)
+        ):
             raise rule("VoucherRow.INCORRECTAMOUNTS", "A row has either a debit or a credit amount")
         if bool(currency_debit) != bool(debit):
             raise rule("VoucherRow.VOUROWDEBDITAMTERR", "Both debit amount and currency debit amount must be given")
         if bool(currency_credit) != bool(credit):
             raise rule("VoucherRow.VOUROWCREDITAMTERR", "Both credit amount and currency credit amount must be given")
-        in_currency, own = (currency_debit or 0) - (currency_credit or Decimal(0)), (debit or 0) - (credit or Decimal(0))
-        if min(value for value in (currency_debit, currency_credit, debit, credit) if value) < 0 and not row.get("Correction"):
+        in_currency, own = (
+            (currency_debit or 0) - (currency_credit or Decimal(0)),
+            (debit or 0) - (credit or Decimal(0)),
+        )
+        if min(value for value in (currency_debit, currency_credit, debit, credit) if value) < 0 and not row.get(
+            "Correction"
+        ):
             raise rule("VoucherRow.INCORRECTAMOUNTS", "Negative amounts are for correction rows only")
         if not company.exact(in_currency, row["CurrencyCode"]) or not company.exact(own, company.currency):
             raise OdataError(400, "INVALID_VALUE_FOR_PROPERTY", "An amount has more decimals than its currency.")
         return in_currency, own
 
-    def _rate(self, company: Company, row: Json, date: str, amounts: dict[str, Decimal | None], signed: tuple[Decimal, Decimal], count: int) -> tuple[Decimal, Decimal]:  # fmt: skip
+    def _rate(
+        self,
+        company: Company,
+        row: Json,
+        date: str,
+        amounts: dict[str, Decimal | None],
+        signed: tuple[Decimal, Decimal],
+        count: int,
+    ) -> tuple[Decimal, Decimal]:
         """The row's rate and factor; the amounts must follow from them, but for the cents that balance a voucher."""
         currency, kind = row["CurrencyCode"], row["CurrencyType"]
         if not company.knows_currency(currency):
@@ -218,14 +351,21 @@ class Checker:
         rate, factor = amounts["CurrencyRate"], amounts["ConversionFactor"] or Decimal(1)
         if currency == company.currency:
             if signed[0] != signed[1] or rate not in {None, Decimal(1)} or factor != 1:
-                raise rule("VoucherRow.BASECURRSAME", "Amounts in the company's own currency must be the same, at rate 1")
+                raise rule(
+                    "VoucherRow.BASECURRSAME", "Amounts in the company's own currency must be the same, at rate 1"
+                )
             return Decimal(1), Decimal(1)
         if company.rate_on(currency, kind, date) is None:
-            raise rule("CurrencyRate.NOVALID", f"There is no valid currency rate for {currency} of type {kind} on {date}")
+            raise rule(
+                "CurrencyRate.NOVALID", f"There is no valid currency rate for {currency} of type {kind} on {date}"
+            )
         if rate is None:
             raise mandatory("VoucherRow", "CURRENCY_RATE", "Voucher Row")
         if rate <= 0 or factor <= 0:
             raise rule("VoucherRow.NEGATIVECURRRATE", "Currency rate must be greater than zero")
         if abs(company.converted(signed[0], rate, factor) - signed[1]) > minor_unit(company.currency) * count:
-            raise rule("VoucherRow.INCORRECTAMOUNTS", f"{signed[1]} {company.currency} is not {signed[0]} {currency} at rate {rate} / {factor}")
+            raise rule(
+                "VoucherRow.INCORRECTAMOUNTS",
+                f"{signed[1]} {company.currency} is not {signed[0]} {currency} at rate {rate} / {factor}",
+            )
         return rate, factor

@@ -1,7 +1,7 @@
 """A company as IFS's accounting rules know it: chart, code parts, voucher types, user groups, periods, rates."""
 
 import calendar
-import datetime
+import datetime as dt
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -68,18 +68,22 @@ class Company:
     currency_types: tuple[str, ...] = ("1",)
     rates: list[Rate] = field(default_factory=list)
 
-    def period_of(self, date: datetime.date) -> tuple[int, int] | None:
+    def period_of(self, date: dt.date) -> tuple[int, int] | None:
         """The accounting year and period of a date, None where the year does not exist."""
         return (date.year, date.month) if date.year in self.years else None
 
     def period_dates(self, year: int, period: int) -> tuple[str, str]:
         """First and last day of a period."""
         last = calendar.monthrange(year, period)[1]
-        return datetime.date(year, period, 1).isoformat(), datetime.date(year, period, last).isoformat()
+        return dt.date(year, period, 1).isoformat(), dt.date(year, period, last).isoformat()
 
     def rate_on(self, currency: str, currency_type: str, date: str) -> Rate | None:
         """The newest rate valid on or before a date."""
-        valid = [rate for rate in self.rates if (rate.currency, rate.currency_type) == (currency, currency_type) and rate.valid_from <= date]
+        valid = [
+            rate
+            for rate in self.rates
+            if (rate.currency, rate.currency_type) == (currency, currency_type) and rate.valid_from <= date
+        ]
         return max(valid, key=lambda rate: rate.valid_from, default=None)
 
     def converted(self, amount: Decimal, rate: Decimal, factor: Decimal) -> Decimal:

@@ -39,7 +39,9 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-async def guarded(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def guarded(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Answer what cannot be done with 422 and the reason."""
     try:
         return await handler(request)
@@ -57,8 +59,16 @@ def _company(sandbox: IfsSandbox, wanted: Json) -> Company:
 def shown(voucher: Voucher) -> Json:
     """A voucher as `/_sandbox/vouchers` gives it."""
     company, voucher_type, year, number = voucher.key
-    return {"company": company, "voucherType": voucher_type, "accountingYear": year, "voucherNo": number, "inGeneralLedger": voucher.in_gl,
-            "references": sorted(voucher.references), "header": voucher.header, "rows": voucher.rows}  # fmt: skip
+    return {
+        "company": company,
+        "voucherType": voucher_type,
+        "accountingYear": year,
+        "voucherNo": number,
+        "inGeneralLedger": voucher.in_gl,
+        "references": sorted(voucher.references),
+        "header": voucher.header,
+        "rows": voucher.rows,
+    }
 
 
 async def vouchers(request: web.Request) -> web.Response:
@@ -70,7 +80,9 @@ async def vouchers(request: web.Request) -> web.Response:
         found = [voucher for voucher in found if query["reference"] in voucher.references]
     if "inGeneralLedger" in query:
         found = [voucher for voucher in found if voucher.in_gl == (query["inGeneralLedger"] == "true")]
-    return json_response({"count": len(found)} if query.get("count") == "true" else [shown(voucher) for voucher in found])
+    return json_response(
+        {"count": len(found)} if query.get("count") == "true" else [shown(voucher) for voucher in found]
+    )
 
 
 async def other_writer(request: web.Request) -> web.Response:
@@ -103,7 +115,13 @@ async def change_company(request: web.Request) -> web.Response:
     name = str(wanted["company"])
     company = sandbox.companies.get(name)
     if company is None:
-        company = new_company(name, wanted.get("description", name), wanted["currency"], sandbox.settings.user, inverted=bool(wanted.get("inverted")))
+        company = new_company(
+            name,
+            wanted.get("description", name),
+            wanted["currency"],
+            sandbox.settings.user,
+            inverted=bool(wanted.get("inverted")),
+        )
         sandbox.companies[name] = company
     company.visible = bool(wanted.get("visible", company.visible))
     company.parallel_currency = wanted.get("parallelCurrency", company.parallel_currency)
@@ -118,9 +136,13 @@ async def add_account(request: web.Request) -> web.Response:
         company.accounts.pop(number, None)
         return json_response({})
     company.accounts[number] = Account(
-        number, wanted.get("description", number), bool(wanted.get("ledger")), wanted.get("validFrom", "2000-01-01"),
-        wanted.get("validUntil", "2099-12-31"), dict(wanted.get("requirements", {})),
-    )  # fmt: skip
+        number,
+        wanted.get("description", number),
+        bool(wanted.get("ledger")),
+        wanted.get("validFrom", "2000-01-01"),
+        wanted.get("validUntil", "2099-12-31"),
+        dict(wanted.get("requirements", {})),
+    )
     return json_response({}, 201)
 
 
@@ -161,9 +183,17 @@ async def add_rate(request: web.Request) -> web.Response:
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     company, kind = _company(sandbox, wanted), wanted.get("currencyType", "1")
     if wanted.get("remove"):
-        company.rates = [rate for rate in company.rates if (rate.currency, rate.currency_type) != (wanted["currency"], kind)]
+        company.rates = [
+            rate for rate in company.rates if (rate.currency, rate.currency_type) != (wanted["currency"], kind)
+        ]
         return json_response({})
-    made = Rate(kind, wanted["currency"], wanted["validFrom"], Decimal(str(wanted["rate"])), Decimal(str(wanted.get("conversionFactor", 1))))
+    made = Rate(
+        kind,
+        wanted["currency"],
+        wanted["validFrom"],
+        Decimal(str(wanted["rate"])),
+        Decimal(str(wanted.get("conversionFactor", 1))),
+    )
     same = (made.currency, made.currency_type, made.valid_from)
     company.rates = [rate for rate in company.rates if (rate.currency, rate.currency_type, rate.valid_from) != same]
     company.rates.append(made)
@@ -201,14 +231,17 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """Change settings while it runs, in camelCase: latencyMs, requestsPerMinute, etag, etagScope, voucherStatus…"""
+    """Change settings while it runs, in camelCase: latencyMs, requestsPerMinute, etag, etagScope, voucherStatus and so on."""
     sandbox = request.app[SANDBOX]
     for name, value in (await read_json(request)).items():
         own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
         if own not in sandbox.settings.__dataclass_fields__:
             raise ValueError(f"there is no setting {name}")
         setattr(sandbox.settings, own, type(getattr(sandbox.settings, own))(value))
-    sandbox.traffic.requests_per_window, sandbox.traffic.window_seconds = sandbox.settings.requests_per_minute, sandbox.settings.window_seconds
+    sandbox.traffic.requests_per_window, sandbox.traffic.window_seconds = (
+        sandbox.settings.requests_per_minute,
+        sandbox.settings.window_seconds,
+    )
     return json_response({})
 
 

@@ -14,17 +14,30 @@ _ACCOUNTS = (
     Account("1512", "Zuora receivables, group"),
     Account("1519", "On account"),
     Account("1590", "Customer ledger control", ledger=True),
-    Account("1930", "Bank EUR"), Account("1931", "Bank SEK"), Account("1932", "Bank CHF"), Account("1933", "Bank GBP"),
-    Account("1934", "Bank JPY"), Account("1935", "Card gateway in transit"), Account("1936", "Bank USD"), Account("1937", "Bank KWD"),
+    Account("1930", "Bank EUR"),
+    Account("1931", "Bank SEK"),
+    Account("1932", "Bank CHF"),
+    Account("1933", "Bank GBP"),
+    Account("1934", "Bank JPY"),
+    Account("1935", "Card gateway in transit"),
+    Account("1936", "Bank USD"),
+    Account("1937", "Bank KWD"),
     Account("2420", "Customer prepayments"),
     Account("2440", "Supplier ledger control", ledger=True),
-    Account("2610", "Output VAT 25"), Account("2611", "Output VAT other rates"), Account("2612", "Sales tax abroad"),
+    Account("2610", "Output VAT 25"),
+    Account("2611", "Output VAT other rates"),
+    Account("2612", "Sales tax abroad"),
     Account("2970", "Deferred revenue"),
-    Account("3010", "Subscription revenue"), Account("3020", "Services revenue"), Account("3030", "Usage revenue"),
-    Account("3090", "Discounts"), Account("3740", "Rounding"), Account("3990", "Other revenue"), Account("6351", "Bad debt"),
+    Account("3010", "Subscription revenue"),
+    Account("3020", "Services revenue"),
+    Account("3030", "Usage revenue"),
+    Account("3090", "Discounts"),
+    Account("3740", "Rounding"),
+    Account("3990", "Other revenue"),
+    Account("6351", "Bad debt"),
     Account("8888", "Project cost", requirements={"C": "Mandatory"}),
     Account("9999", "Closed account", valid_until="2020-12-31"),
-)  # fmt: skip
+)
 
 #: Units of EUR for the conversion factor's units of the currency, from 2025 on and changed for 2026-07.
 _EUR_RATES = {
@@ -47,7 +60,9 @@ def _rates(own: str) -> list[Rate]:
                 made.append(Rate("1", currency, valid_from, Decimal(rate), Decimal(factor)))
             elif currency != own:
                 per_unit = Decimal(rate) / factor / _own_per_unit(own, valid_from)
-                made.append(Rate("1", currency, valid_from, (per_unit * factor).quantize(Decimal("0.000001")), Decimal(factor)))
+                made.append(
+                    Rate("1", currency, valid_from, (per_unit * factor).quantize(Decimal("0.000001")), Decimal(factor))
+                )
     if own != "EUR":
         for valid_from, rate, factor in _EUR_RATES[own]:
             made.append(Rate("1", "EUR", valid_from, (factor / Decimal(rate)).quantize(Decimal("0.000001"))))
@@ -60,13 +75,23 @@ def _own_per_unit(own: str, date: str) -> Decimal:
     return Decimal(rate) / factor
 
 
-def new_company(company: str, description: str, currency: str, user: str, *, parallel: str | None = None, inverted: bool = False) -> Company:  # fmt: skip
+def new_company(
+    company: str, description: str, currency: str, user: str, *, parallel: str | None = None, inverted: bool = False
+) -> Company:
     """A company with the default chart, code parts, voucher types, user groups, periods and rates."""
     rates = _rates(currency) if currency == "EUR" or currency in _EUR_RATES else []
     if inverted:
-        rates = [Rate(r.currency_type, r.currency, r.valid_from, (r.conversion_factor / r.rate).quantize(Decimal("0.000001"))) for r in rates]
+        rates = [
+            Rate(
+                r.currency_type, r.currency, r.valid_from, (r.conversion_factor / r.rate).quantize(Decimal("0.000001"))
+            )
+            for r in rates
+        ]
     made = Company(company, description, currency, parallel, inverted, rates=rates)
-    made.accounts = {account.account: Account(**vars(account) | {"requirements": dict(account.requirements)}) for account in _ACCOUNTS}
+    made.accounts = {
+        account.account: Account(**vars(account) | {"requirements": dict(account.requirements)})
+        for account in _ACCOUNTS
+    }
     made.code_parts["B"] = {value: f"Cost centre {value}" for value in ("100", "200", "300", "400")}
     made.code_parts["C"] = {"P1": "Project 1", "P2": "Project 2"}
     made.code_parts["D"] = {"R1": "Region 1", "R2": "Region 2"}

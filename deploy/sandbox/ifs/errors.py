@@ -9,7 +9,14 @@ _MIXED = {20111: 400, 20112: 400, 20121: 400, 20122: 400, 20124: 400, 20118: 403
 class OdataError(Exception):
     """An error answer on its way out."""
 
-    def __init__(self, status: int, code: str, message: str, details: list[Json] | None = None, headers: dict[str, str] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: list[Json] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.details, self.headers = status, code, message, details, headers
 

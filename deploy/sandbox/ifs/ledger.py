@@ -1,7 +1,7 @@
 """Vouchers: in the hold table until the general ledger is updated, found by key and by reference; the sets' tags."""
 
 import base64
-import datetime
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ def tag(text: str) -> str:
     return f'W/"{base64.b64encode(inner.encode()).decode()}"'
 
 
+KEYS = ("Company", "VoucherType", "AccountingYear", "VoucherNo")
+
+
 @dataclass
 class Voucher:
     """A voucher with its rows, as the API shows them."""
@@ -30,7 +33,8 @@ class Voucher:
     @property
     def key(self) -> tuple[str, str, int, int]:
         """Company, voucher type, accounting year, number."""
-        return self.header["Company"], self.header["VoucherType"], self.header["AccountingYear"], self.header["VoucherNo"]
+        company, voucher_type, year, number = (self.header[name] for name in KEYS)
+        return company, voucher_type, year, number
 
     @property
     def references(self) -> set[str]:
@@ -78,17 +82,12 @@ class Ledger:
         self.changed(header["Company"])
         return voucher
 
-    def unbook(self, vouchers: Iterable[Voucher]) -> None:
-        """Roll back what was booked last in one transaction (numbers drawn stay drawn, as sequences do)."""
-        for voucher in vouchers:
-            del self.vouchers[voucher.key]
-            for reference in voucher.references:
-                self._by_reference[reference].remove(voucher)
-            if voucher.header.get("VoucherText2"):
-                self._by_text[voucher.header["VoucherText2"]].remove(voucher)
-
     def candidates(self, equal: dict[str, frozenset[object]]) -> Iterable[Voucher]:
         """Vouchers that can fulfil a filter, by index where its equalities allow."""
+        if all(len(equal.get(name, ())) == 1 for name in KEYS):
+            company, voucher_type, year, number = (next(iter(equal[name])) for name in KEYS)
+            voucher = self.vouchers.get((str(company), str(voucher_type), int(str(year)), int(str(number))))
+            return [voucher] if voucher else []
         for name, index in (("ReferenceNumber", self._by_reference), ("VoucherText2", self._by_text)):
             if name in equal:
                 return {voucher.key: voucher for value in equal[name] for voucher in index.get(str(value), [])}.values()
@@ -111,9 +110,12 @@ class Ledger:
     def update_general_ledger(self, company: str | None = None) -> list[Voucher]:
         """Move approved vouchers from the hold table into the general ledger."""
         moved = [
-            voucher for voucher in self.vouchers.values()
-            if not voucher.in_gl and voucher.header["VoucherStatus"] == "Approved" and company in {None, voucher.header["Company"]}
-        ]  # fmt: skip
+            voucher
+            for voucher in self.vouchers.values()
+            if not voucher.in_gl
+            and voucher.header["VoucherStatus"] == "Approved"
+            and company in {None, voucher.header["Company"]}
+        ]
         for voucher in moved:
             voucher.in_gl = True
             voucher.version += 1
@@ -135,7 +137,9 @@ class Ledger:
         for voucher in self.vouchers.values():
             for row in voucher.rows:
                 if company in {None, row["Company"]}:
-                    entry = sums.setdefault((row["Company"], row["Account"], row["CurrencyCode"]), [Decimal(0), Decimal(0)])
+                    entry = sums.setdefault(
+                        (row["Company"], row["Account"], row["CurrencyCode"]), [Decimal(0), Decimal(0)]
+                    )
                     entry[0] += row["CurrencyAmount"]
                     entry[1] += row["Amount"]
         return [
@@ -151,4 +155,4 @@ def _key_json(voucher: Voucher) -> Json:
 
 def today() -> str:
     """The server's date."""
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
+    return dt.datetime.now(dt.UTC).date().isoformat()

@@ -26,14 +26,21 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b,
-}  # fmt: skip
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+}
 _TESTS: dict[str, Callable[[str, str], bool]] = {
-    "startswith": str.startswith, "endswith": str.endswith, "contains": lambda a, b: b in a,
-}  # fmt: skip
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+    "contains": lambda a, b: b in a,
+}
 _CHANGES: dict[str, tuple[Callable[[str], Any], str]] = {
-    "tolower": (str.lower, "text"), "toupper": (str.upper, "text"), "length": (len, "number"),
-}  # fmt: skip
+    "tolower": (str.lower, "text"),
+    "toupper": (str.upper, "text"),
+    "length": (len, "number"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,9 @@ class _Parser:
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None or match.lastgroup is None:
-                raise _bad(f"cannot read at {text[position:position + 20]!r} (a space is %20 in a URL, not a plus sign)")
+                raise _bad(
+                    f"cannot read at {text[position : position + 20]!r} (a space is %20 in a URL, not a plus sign)"
+                )
             self._tokens.append((match.lastgroup, match.group(match.lastgroup)))
             position = match.end()
         self._at = 0
@@ -85,7 +94,11 @@ class _Parser:
 
     def _next(self, *values: str) -> str | None:
         """Take the next token if it is one of these."""
-        if self._at < len(self._tokens) and self._tokens[self._at][0] in {"word", "mark"} and self._tokens[self._at][1] in values:
+        if (
+            self._at < len(self._tokens)
+            and self._tokens[self._at][0] in {"word", "mark"}
+            and self._tokens[self._at][1] in values
+        ):
             self._at += 1
             return self._tokens[self._at - 1][1]
         return None
@@ -99,7 +112,9 @@ class _Parser:
         condition = self._both()
         while self._next("or"):
             other = self._both()
-            shared = {name: values | other.equal[name] for name, values in condition.equal.items() if name in other.equal}
+            shared = {
+                name: values | other.equal[name] for name, values in condition.equal.items() if name in other.equal
+            }
             condition = Condition(_any_of(condition, other), shared)
         return condition
 
@@ -188,7 +203,11 @@ class _Parser:
             self._expect(")")
             return Term(lambda row: None if inner.value(row) is None else change(inner.value(row)), kind)
         if text not in self._types:
-            raise OdataError(400, "EXPRESSION_PROPERTY_NOT_IN_TYPE", f"The property '{text}', used in a query expression, is not defined.")
+            raise OdataError(
+                400,
+                "EXPRESSION_PROPERTY_NOT_IN_TYPE",
+                f"The property '{text}', used in a query expression, is not defined.",
+            )
         return Term(lambda row: row.get(text), self._types[text], text)
 
 

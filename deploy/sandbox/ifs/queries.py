@@ -1,7 +1,9 @@
 """The system query options: which rows, in which order, how many, which properties."""
 
 import re
+from functools import partial
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,10 +48,12 @@ def listing(sandbox: IfsSandbox, entity_set: EntitySet, query: dict[str, str], w
     """The body of a list answer, without its context. `within` are key values that rows must have (an array of a parent)."""
     condition = condition_of(query, entity_set)
     narrowed = {**condition.equal, **{name: frozenset([value]) for name, value in (within or {}).items()}}
-    rows = [
-        row for row in entity_set.source(sandbox, narrowed)
+    fitting = (
+        row
+        for row in entity_set.source(sandbox, narrowed)
         if condition.holds(row) and all(row.get(name) == value for name, value in (within or {}).items())
-    ]  # fmt: skip
+    )
+    rows = list(islice(fitting, _enough(query)))
     _order(rows, query.get("$orderby", ""), entity_set)
     body: Json = {"@odata.count": len(rows)} if query.get("$count", "").lower() == "true" else {}
     start = _whole(query, "$skip", 0) + _whole(query, "$skiptoken", 0)
@@ -61,6 +65,13 @@ def listing(sandbox: IfsSandbox, entity_set: EntitySet, query: dict[str, str], w
     if len(wanted) > sandbox.settings.most_elements:
         raise OdataError(500, "INTERNAL_ERROR", f"The response would hold {len(wanted)} elements")
     return {**body, "value": [select(row, query, entity_set) for row in wanted]}
+
+
+def _enough(query: dict[str, str]) -> int | None:
+    """How many rows suffice: with `$top`, and nothing that needs all of them, a large set need not be walked through."""
+    if "$top" not in query or query.get("$orderby") or query.get("$count", "").lower() == "true":
+        return None
+    return _whole(query, "$skip", 0) + _whole(query, "$skiptoken", 0) + _whole(query, "$top", 0)
 
 
 def _next_link(entity_set: EntitySet, query: dict[str, str], taken: int) -> str:
@@ -86,7 +97,13 @@ def _order(rows: list[Json], text: str, entity_set: EntitySet) -> None:
     for part in reversed([part.split() for part in text.split(",") if part.strip()]):
         if part[0] not in entity_set.types or len(part) > 2 or (len(part) == 2 and part[1] not in {"asc", "desc"}):
             raise OdataError(400, "ODP_UNSUPPORTED_URL", f"$orderby: {' '.join(part)} is not understood")
-        rows.sort(key=lambda row, name=part[0]: (row.get(name) is not None, row.get(name) or 0), reverse=part[-1] == "desc")  # type: ignore[misc]
+        rows.sort(key=partial(_rank, part[0]), reverse=part[-1] == "desc")
+
+
+def _rank(name: str, row: Json) -> tuple[bool, Any]:
+    """Null sorts before all values (OData 4.01 11.2.6.2)."""
+    value = row.get(name)
+    return value is not None, 0 if value is None else value
 
 
 def _whole(query: dict[str, str], name: str, default: int) -> int:

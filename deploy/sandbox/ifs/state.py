@@ -15,7 +15,9 @@ from deploy.sandbox.ifs.settings import IfsSettings
 from deploy.sandbox.traffic import Traffic
 
 #: Faults that concern any request, and those of a POST that books.
-REQUEST_FAULTS = frozenset({"status", "database-error", "locked", "rate-limit", "slow", "hang", "drop", "empty", "metadata-changed"})
+REQUEST_FAULTS = frozenset(
+    {"status", "database-error", "locked", "rate-limit", "slow", "hang", "drop", "empty", "metadata-changed"}
+)
 BOOKING_FAULTS = frozenset({"commit-then-drop", "commit-then-504", "commit-late", "other-writer"})
 
 
@@ -38,7 +40,11 @@ class IfsSandbox:
         """A checker of request bodies under the present settings."""
         settings = self.settings
         return Checker(
-            self.companies, user=settings.user, rows_property=settings.rows_property, status=settings.voucher_status, text_numbers=text_numbers
+            self.companies,
+            user=settings.user,
+            rows_property=settings.rows_property,
+            status=settings.voucher_status,
+            text_numbers=text_numbers,
         )
 
     async def issue_token(self, request: web.Request) -> web.Response:
@@ -47,18 +53,29 @@ class IfsSandbox:
             return json_response({"error": "Realm does not exist"}, 404)
         form = await request.post()
         if form.get("grant_type") != "client_credentials":
-            return json_response({"error": "unsupported_grant_type", "error_description": "Unsupported grant_type"}, 400)
+            return json_response(
+                {"error": "unsupported_grant_type", "error_description": "Unsupported grant_type"}, 400
+            )
         if (form.get("client_id"), form.get("client_secret")) != (self.settings.client_id, self.settings.client_secret):
-            return json_response({"error": "unauthorized_client", "error_description": "Invalid client or Invalid client credentials"}, 401)
+            return json_response(
+                {"error": "unauthorized_client", "error_description": "Invalid client or Invalid client credentials"},
+                401,
+            )
         token = f"eyJhbGciOiJSUzI1NiJ9.{secrets.token_urlsafe(24)}.c2ln"
         self._tokens[token] = time.monotonic() + self.settings.token_seconds
         self.counts["tokensIssued"] += 1
         whole = int(self.settings.token_seconds)
         expires = whole if whole == self.settings.token_seconds else self.settings.token_seconds
-        return json_response({
-            "access_token": token, "expires_in": expires, "refresh_expires_in": 0, "token_type": "Bearer", "not-before-policy": 0,
-            "scope": str(form.get("scope") or "openid microprofile-jwt"),
-        })  # fmt: skip
+        return json_response(
+            {
+                "access_token": token,
+                "expires_in": expires,
+                "refresh_expires_in": 0,
+                "token_type": "Bearer",
+                "not-before-policy": 0,
+                "scope": str(form.get("scope") or "openid microprofile-jwt"),
+            }
+        )
 
     def token_is_good(self, request: web.Request) -> bool:
         """Whether the request carries a token that is valid now."""

@@ -1,2 +1,5 @@
-"""The Zuora side: documents and their life (`store`), how they look (`documents`), believable data (`catalog`, `generator`),
-the REST answers (`api`, `object_query`), callouts (`callouts`) and the tests' door (`control`)."""
+"""The Zuora side.
+
+Records and their life (`store`, `invoices`, `payments`, `memos`), how they look (`documents`, `memo_documents`), believable
+data (`catalog`, `generator`), the REST answers (`api`, `object_query`), callouts (`callouts`) and the tests' door (`control`).
+"""

@@ -42,10 +42,19 @@ def shaped(error: ApiError, path: str, version: str) -> web.Response:
     if path.startswith("/v1/object/"):
         if error.status == 401:
             return json_response({"message": "Authentication error"}, 401, {"WWW-Authenticate": "Bearer"})
-        return json_response({"records": [], "size": 0, "done": True} if error.status == 404 else {"reasons": reasons}, error.status, error.headers)
+        return json_response(
+            {"records": [], "size": 0, "done": True} if error.status == 404 else {"reasons": reasons},
+            error.status,
+            error.headers,
+        )
     if not path.startswith("/v1"):
         return json_response({"reasons": reasons, "requestId": request_id}, error.status, error.headers)
-    body: Json = {"success": False, "processId": secrets.token_hex(8).upper(), "reasons": reasons, "requestId": request_id}
+    body: Json = {
+        "success": False,
+        "processId": secrets.token_hex(8).upper(),
+        "reasons": reasons,
+        "requestId": request_id,
+    }
     coded = isinstance(error.code, int) and error.status not in {401, 429}
     old_version = not ("2024-05-20" <= version < "3")
     return json_response(body, 200 if coded and old_version else error.status, error.headers)
@@ -65,15 +74,22 @@ class Tokens:
         if request.content_type != "application/x-www-form-urlencoded" or "Authorization" in request.headers:
             return json_response({"reason": "client credentials belong into the form", "code": "invalid_request"}, 400)
         if form.get("grant_type") != "client_credentials":
-            return json_response({"error": "unsupported_grant_type", "error_description": "grant_type must be client_credentials"}, 400)
+            return json_response(
+                {"error": "unsupported_grant_type", "error_description": "grant_type must be client_credentials"}, 400
+            )
         given = (str(form.get("client_id", "")), str(form.get("client_secret", "")))
         if given != (self._settings.client_id, self._settings.client_secret):
             return json_response({"error": "invalid_client", "error_description": "Bad client credentials"}, 401)
         token = secrets.token_hex(16)
         self._valid_until[token] = time.monotonic() + self._settings.token_seconds
         self.issued += 1
-        answer = {"access_token": token, "token_type": "bearer", "expires_in": self._settings.token_seconds, "jti": token,
-                  "scope": "user.2c92c0f86a8dd422016a9e7a70116b0d entity.1 service.usage.delete tenant.12345"}  # fmt: skip
+        answer = {
+            "access_token": token,
+            "token_type": "bearer",
+            "expires_in": self._settings.token_seconds,
+            "jti": token,
+            "scope": "user.2c92c0f86a8dd422016a9e7a70116b0d entity.1 service.usage.delete tenant.12345",
+        }
         return json_response(answer)
 
     def check(self, request: web.Request) -> None:

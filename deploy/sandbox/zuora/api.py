@@ -1,6 +1,6 @@
 """The v1 answers: documents by id or number, their items and parts in pages, callout history."""
 
-import datetime
+import datetime as dt
 import secrets
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,13 @@ PAGE_MOST, PAGE_DEFAULT = 40, 20
 #: Item fields that the official model types as text and the samples show as numbers.
 _EITHER_WAY = ("chargeAmount", "taxAmount", "balance")
 
-_PLACES = {"invoices": "Invoice", "payments": "Payment", "refunds": "Refund", "credit-memos": "CreditMemo", "debit-memos": "DebitMemo"}
+_PLACES = {
+    "invoices": "Invoice",
+    "payments": "Payment",
+    "refunds": "Refund",
+    "credit-memos": "CreditMemo",
+    "debit-memos": "DebitMemo",
+}
 
 
 def routes() -> list[web.RouteDef]:
@@ -58,7 +64,11 @@ def page(request: web.Request, entries: list[Any], limit: int = PAGE_DEFAULT) ->
 
 def next_url(request: web.Request, path: str, **query: int) -> str:
     """A page's address as Zuora gives it: absolute, with the other parameters kept."""
-    return str(URL(f"http://{request.host}{path}").with_query({**request.query, **{name: str(value) for name, value in query.items()}}))
+    return str(
+        URL(f"http://{request.host}{path}").with_query(
+            {**request.query, **{name: str(value) for name, value in query.items()}}
+        )
+    )
 
 
 def whole(request: web.Request, name: str, default: int) -> int:
@@ -153,16 +163,20 @@ async def get_callout_history(request: web.Request) -> web.Response:
     for name, after in (("startTime", True), ("endTime", False)):
         if name in query:
             bound = _moment(query[name])
-            entries = [entry for entry in entries if (entry["createTime"] >= bound if after else entry["createTime"] <= bound)]
+            entries = [
+                entry for entry in entries if (entry["createTime"] >= bound if after else entry["createTime"] <= bound)
+            ]
     entries, more = page(request, entries)
-    hidden = {"_objectId", "_notificationId"} | (set() if query.get("includeResponseContent") == "true" else {"responseContent"})
+    hidden = {"_objectId", "_notificationId"} | (
+        set() if query.get("includeResponseContent") == "true" else {"responseContent"}
+    )
     shown = [{name: value for name, value in entry.items() if name not in hidden} for entry in entries]
     return json_response({"success": True, "calloutHistories": shown, **more})
 
 
 def _moment(text: str) -> str:
     try:
-        return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - wire format has no offset
+        return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - wire format has no offset
     except ValueError:
         raise bad_query("times are yyyy-MM-ddTHH:mm:ss") from None
 

@@ -22,13 +22,15 @@ def create_app(sandbox: ZuoraSandbox) -> web.Application:
     """Make the application around a sandbox."""
     app = web.Application(middlewares=[_guard], client_max_size=16 * 2**20)
     app[SANDBOX] = sandbox
-    app.add_routes([
-        web.post("/oauth/token", sandbox.tokens.issue),
-        *control.routes(),
-        *api.routes(),
-        *object_query.routes(),
-        web.route("*", "/{path:.*}", api.unknown_path),
-    ])  # fmt: skip
+    app.add_routes(
+        [
+            web.post("/oauth/token", sandbox.tokens.issue),
+            *control.routes(),
+            *api.routes(),
+            *object_query.routes(),
+            web.route("*", "/{path:.*}", api.unknown_path),
+        ]
+    )
     app.cleanup_ctx.append(_sending)
     return app
 
@@ -60,7 +62,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-async def _admitted(sandbox: ZuoraSandbox, request: web.Request, handler: Handler, *, entered: bool | None) -> web.StreamResponse:
+async def _admitted(
+    sandbox: ZuoraSandbox, request: web.Request, handler: Handler, *, entered: bool | None
+) -> web.StreamResponse:
     await asyncio.sleep(sandbox.settings.latency_ms / 1000)
     if entered is False:
         raise _too_many_at_once(sandbox)
@@ -102,15 +106,15 @@ async def _spoiled(sandbox: ZuoraSandbox, request: web.Request, fault: Fault) ->
 
 def _rate_exceeded(wait: float) -> web.Response:
     seconds = max(1, round(wait + 0.499))
-    body = {"reasons": [{"code": 70, "message": f"API Rate limit exceeded for the minute, retry after {seconds} seconds"}]}
+    body = {
+        "reasons": [{"code": 70, "message": f"API Rate limit exceeded for the minute, retry after {seconds} seconds"}]
+    }
     return json_response(body, 429, {"RateLimit-Remaining": "0", "RateLimit-Reset": str(seconds)})
 
 
 def _too_many_at_once(sandbox: ZuoraSandbox, seconds: float = 0) -> ApiError:
     wait = seconds or sandbox.settings.concurrency_retry_seconds
-    message = (
-        "The total number of concurrent requests has exceeded the limit allowed by the system. Please resubmit your request later."
-    )
+    message = "The total number of concurrent requests has exceeded the limit allowed by the system. Please resubmit your request later."
     return ApiError(429, 50000070, message, {"Retry-After": f"{wait:g}", "Concurrency-Limit-Remaining": "0"})
 
 

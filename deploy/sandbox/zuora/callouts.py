@@ -101,7 +101,17 @@ class Callouts:
 
     def report(self) -> Json:
         """The counters, as `/_sandbox/callouts` gives them."""
-        names = ("notifications", "attempts", "acknowledged", "failedAttempts", "givenUp", "duplicated", "dropped", "suppressed", "challenged")
+        names = (
+            "notifications",
+            "attempts",
+            "acknowledged",
+            "failedAttempts",
+            "givenUp",
+            "duplicated",
+            "dropped",
+            "suppressed",
+            "challenged",
+        )
         return {**{name: self.counts[name] for name in names}, "pending": self.pending()}
 
     def _launch(self, note: Notification) -> None:
@@ -154,20 +164,33 @@ class Callouts:
     async def _send(self, note: Notification, headers: dict[str, str]) -> tuple[int, str]:
         if self._session is None:
             raise RuntimeError("the sender is not started")
-        async with self._session.post(self.settings.callout_url, data=note.body, headers=headers, allow_redirects=False) as response:
+        async with self._session.post(
+            self.settings.callout_url, data=note.body, headers=headers, allow_redirects=False
+        ) as response:
             content = (await response.content.read(_STORED_RESPONSE_BYTES)).decode(errors="replace")
             challenge = response.headers.get("WWW-Authenticate", "")
-            if response.status == 401 and self.settings.callout_username and "Authorization" not in headers and challenge.lower().startswith("basic"):
+            if (
+                response.status == 401
+                and self.settings.callout_username
+                and "Authorization" not in headers
+                and challenge.lower().startswith("basic")
+            ):
                 return 401, f"challenge:{challenge}"
             return response.status, content
 
     def _basic(self) -> dict[str, str]:
-        return {"Authorization": aiohttp.BasicAuth(self.settings.callout_username, self.settings.callout_password, "utf-8").encode()}
+        return {
+            "Authorization": aiohttp.BasicAuth(
+                self.settings.callout_username, self.settings.callout_password, "utf-8"
+            ).encode()
+        }
 
     def _signature(self, body: bytes) -> dict[str, str]:
         if not self.settings.callout_hmac_secret:
             return {}
-        digest = hmac.new(self.settings.callout_hmac_secret.encode(), body, getattr(hashlib, self.settings.callout_hmac_algorithm)).digest()
+        digest = hmac.new(
+            self.settings.callout_hmac_secret.encode(), body, getattr(hashlib, self.settings.callout_hmac_algorithm)
+        ).digest()
         text = digest.hex() if self.settings.callout_hmac_encoding == "hex" else base64.b64encode(digest).decode()
         return {self.settings.callout_hmac_header: self.settings.callout_hmac_prefix + text}
 
@@ -181,15 +204,28 @@ class Callouts:
             return dumps({f"{record.kind}Id": key, "EventCategory": event}), "application/json; charset=utf-8"
         account = self._store.account_of(record)
         fields: dict[str, Any] = {
-            "event": event, "objectType": record.kind, "objectId": key, "objectNumber": record.number, "accountId": account.key,
+            "event": event,
+            "objectType": record.kind,
+            "objectId": key,
+            "objectNumber": record.number,
+            "accountId": account.key,
             "accountNumber": account.number,
-        }  # fmt: skip
+        }
         return dumps(fields), "application/json; charset=utf-8"
 
     def _remember(self, note: Notification, attempt: int, code: int, content: str) -> None:
-        self.history.append({
-            "attemptedNum": str(attempt), "createTime": wire_time(self._store.now()), "eventCategory": note.category,
-            "eventContext": {f"{note.record.kind}Id": note.record.key, "ObjectId": note.record.key}, "notification": note.event, "requestMethod": "POST",
-            "requestUrl": self.settings.callout_url, "responseCode": str(code), "responseContent": content,
-            "_objectId": note.record.key, "_notificationId": note.notification_id,
-        })  # fmt: skip
+        self.history.append(
+            {
+                "attemptedNum": str(attempt),
+                "createTime": wire_time(self._store.now()),
+                "eventCategory": note.category,
+                "eventContext": {f"{note.record.kind}Id": note.record.key, "ObjectId": note.record.key},
+                "notification": note.event,
+                "requestMethod": "POST",
+                "requestUrl": self.settings.callout_url,
+                "responseCode": str(code),
+                "responseContent": content,
+                "_objectId": note.record.key,
+                "_notificationId": note.notification_id,
+            }
+        )

@@ -40,7 +40,9 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-async def guarded(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def guarded(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Answer what cannot be done with 422 and the reason."""
     try:
         return await handler(request)
@@ -51,9 +53,17 @@ async def guarded(request: web.Request, handler: Callable[[web.Request], Awaitab
 def summary(record: Record) -> Json:
     """What every control call answers about a record."""
     basic = record.document.get("basicInfo", record.document)
-    return {"id": record.key, "number": record.number, "kind": record.kind, "status": basic.get("status") or basic.get("Status"),
-            "accountId": record.document.get("accountId"), "amount": record.document.get("amount"), "document": record.document,
-            "items": record.items, "parts": record.parts}  # fmt: skip
+    return {
+        "id": record.key,
+        "number": record.number,
+        "kind": record.kind,
+        "status": basic.get("status") or basic.get("Status"),
+        "accountId": record.document.get("accountId"),
+        "amount": record.document.get("amount"),
+        "document": record.document,
+        "items": record.items,
+        "parts": record.parts,
+    }
 
 
 async def list_documents(request: web.Request) -> web.Response:
@@ -62,7 +72,9 @@ async def list_documents(request: web.Request) -> web.Response:
     records = [record for record in request.app[SANDBOX].store.records.values() if kind in {None, record.kind}]
     shown = [summary(record) for record in records]
     if request.query.get("brief") == "true":
-        shown = [{name: each[name] for name in ("id", "number", "kind", "status", "accountId", "amount")} for each in shown]
+        shown = [
+            {name: each[name] for name in ("id", "number", "kind", "status", "accountId", "amount")} for each in shown
+        ]
     return json_response(shown)
 
 
@@ -76,12 +88,19 @@ async def create_account(request: web.Request) -> web.Response:
     """`{"name"?, "currency"?, "count"?}`: make accounts."""
     wanted = await read_json(request)
     generator = request.app[SANDBOX].generator
-    made = [generator.account(name=wanted.get("name", ""), currency=wanted.get("currency", "")) for _ in range(int(wanted.get("count", 1)))]
+    made = [
+        generator.account(name=wanted.get("name", ""), currency=wanted.get("currency", ""))
+        for _ in range(int(wanted.get("count", 1)))
+    ]
     return json_response(summary(made[0]) if "count" not in wanted else [summary(record) for record in made], 201)
 
 
 def _account(sandbox: ZuoraSandbox, wanted: Json) -> Record:
-    return sandbox.store.get("Account", wanted["accountId"]) if wanted.get("accountId") else sandbox.generator.any_account()
+    return (
+        sandbox.store.get("Account", wanted["accountId"])
+        if wanted.get("accountId")
+        else sandbox.generator.any_account()
+    )
 
 
 async def create_invoice(request: web.Request) -> web.Response:
@@ -104,10 +123,15 @@ async def create_payment(request: web.Request) -> web.Response:
     """`{"accountId"?, "amount", "type"?, "currency"?, "date"?, "gatewayId"?, "applications"?: [{"invoiceId", "amount"}]}`."""
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     record = payments.create(
-        sandbox.store, _account(sandbox, wanted), Decimal(str(wanted["amount"])), kind=wanted.get("type", "Electronic"),
-        currency=wanted.get("currency", ""), date=wanted.get("date", ""), gateway=wanted.get("gatewayId"),
+        sandbox.store,
+        _account(sandbox, wanted),
+        Decimal(str(wanted["amount"])),
+        kind=wanted.get("type", "Electronic"),
+        currency=wanted.get("currency", ""),
+        date=wanted.get("date", ""),
+        gateway=wanted.get("gatewayId"),
         applications=wanted.get("applications"),
-    )  # fmt: skip
+    )
     return json_response(summary(record), 201)
 
 
@@ -130,15 +154,29 @@ async def bill_run(request: web.Request) -> web.Response:
         ahead = number / rate - (time.monotonic() - began) if rate else 0
         # Even at full speed the event loop must get to send what was announced.
         await asyncio.sleep(max(ahead, 0))
-    return json_response({"invoices": [_brief(record) for record in made], "payments": [_brief(record) for record in paid]}, 201)
+    return json_response(
+        {"invoices": [_brief(record) for record in made], "payments": [_brief(record) for record in paid]}, 201
+    )
 
 
 def _brief(record: Record) -> Json:
-    return {"id": record.key, "number": record.number, "accountId": record.document["accountId"], "amount": record.document["amount"],
-            "currency": record.document["currency"]}  # fmt: skip
+    return {
+        "id": record.key,
+        "number": record.number,
+        "accountId": record.document["accountId"],
+        "amount": record.document["amount"],
+        "currency": record.document["currency"],
+    }
 
 
-_KINDS = {"accounts": "Account", "invoices": "Invoice", "payments": "Payment", "credit-memos": "CreditMemo", "debit-memos": "DebitMemo", "refunds": "Refund"}  # fmt: skip
+_KINDS = {
+    "accounts": "Account",
+    "invoices": "Invoice",
+    "payments": "Payment",
+    "credit-memos": "CreditMemo",
+    "debit-memos": "DebitMemo",
+    "refunds": "Refund",
+}
 
 
 async def act(request: web.Request) -> web.Response:
@@ -160,14 +198,21 @@ def _edit(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> None:
 
 def _adjust(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> Record:
     return memos.adjust(
-        sandbox.store, record, Decimal(str(wanted["amount"])), kind=wanted.get("type", "Credit"), item=int(wanted.get("item", 0)),
-        source=wanted.get("sourceType", "InvoiceDetail"), date=wanted.get("date", ""),
-    )  # fmt: skip
+        sandbox.store,
+        record,
+        Decimal(str(wanted["amount"])),
+        kind=wanted.get("type", "Credit"),
+        item=int(wanted.get("item", 0)),
+        source=wanted.get("sourceType", "InvoiceDetail"),
+        date=wanted.get("date", ""),
+    )
 
 
 def _memo(kind: str) -> Action:
     def make(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> Record:
-        return memos.from_invoice(sandbox.store, record, kind, share=Decimal(str(wanted.get("share", 1))), date=wanted.get("date", ""))
+        return memos.from_invoice(
+            sandbox.store, record, kind, share=Decimal(str(wanted.get("share", 1))), date=wanted.get("date", "")
+        )
 
     return make
 
@@ -177,11 +222,15 @@ def _refund(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> Record:
     options: dict[str, Any] = {"kind": wanted.get("type", "Electronic"), "date": wanted.get("date", "")}
     if record.kind == "CreditMemo":
         return memos.refund(sandbox.store, record, amount, **options)
-    return payments.refund(sandbox.store, record, amount, transaction_type=wanted.get("refundTransactionType"), **options)
+    return payments.refund(
+        sandbox.store, record, amount, transaction_type=wanted.get("refundTransactionType"), **options
+    )
 
 
 def _change_account(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> None:
-    record.document["basicInfo"] |= {name: value for name, value in wanted.items() if name in record.document["basicInfo"]}
+    record.document["basicInfo"] |= {
+        name: value for name, value in wanted.items() if name in record.document["basicInfo"]
+    }
     sandbox.store.touch(record)
 
 
@@ -194,9 +243,13 @@ _ACTIONS: dict[tuple[str, str], Action] = {
     ("Invoice", "adjust"): _adjust,
     ("Invoice", "credit-memo"): _memo("CreditMemo"),
     ("Invoice", "debit-memo"): _memo("DebitMemo"),
-    ("Invoice", "write-off"): lambda sandbox, record, wanted: memos.write_off(sandbox.store, record, date=wanted.get("date", "")),
+    ("Invoice", "write-off"): lambda sandbox, record, wanted: memos.write_off(
+        sandbox.store, record, date=wanted.get("date", "")
+    ),
     ("Payment", "apply"): lambda sandbox, record, wanted: payments.apply(sandbox.store, record, wanted["applications"]),
-    ("Payment", "unapply"): lambda sandbox, record, wanted: payments.unapply(sandbox.store, record, wanted["applications"]),
+    ("Payment", "unapply"): lambda sandbox, record, wanted: payments.unapply(
+        sandbox.store, record, wanted["applications"]
+    ),
     ("Payment", "transfer"): lambda sandbox, record, wanted: payments.transfer(
         sandbox.store, record, sandbox.store.get("Account", wanted["accountId"])
     ),
@@ -210,7 +263,13 @@ _ACTIONS: dict[tuple[str, str], Action] = {
 async def requests(request: web.Request) -> web.Response:
     """What was counted: totals, peaks, refusals, requests without a version, tokens."""
     sandbox = request.app[SANDBOX]
-    return json_response({**sandbox.traffic.report(), "withoutVersion": sandbox.counts["withoutVersion"], "tokensIssued": sandbox.tokens.issued})
+    return json_response(
+        {
+            **sandbox.traffic.report(),
+            "withoutVersion": sandbox.counts["withoutVersion"],
+            "tokensIssued": sandbox.tokens.issued,
+        }
+    )
 
 
 async def reset_requests(request: web.Request) -> web.Response:
@@ -224,7 +283,9 @@ async def callouts(request: web.Request) -> web.Response:
     """Counters of callouts, and with `?history=true` every attempt."""
     sender = request.app[SANDBOX].callouts
     extra = {"history": sender.history} if request.query.get("history") == "true" else {}
-    return json_response({**sender.report(), "paused": sender.paused, "customEvents": sorted(sender.custom_events), **extra})
+    return json_response(
+        {**sender.report(), "paused": sender.paused, "customEvents": sorted(sender.custom_events), **extra}
+    )
 
 
 async def change_callouts(request: web.Request) -> web.Response:
@@ -262,11 +323,14 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """Change settings while it runs, in camelCase: latencyMs, lagSeconds, requestsPerMinute, concurrency, tokenSeconds…"""
+    """Change settings while it runs, in camelCase: latencyMs, lagSeconds, requestsPerMinute, concurrency and so on."""
     sandbox = request.app[SANDBOX]
     _set(sandbox.settings, await read_json(request))
     sandbox.store.lag_seconds = sandbox.settings.lag_seconds
-    sandbox.traffic.requests_per_window, sandbox.traffic.concurrency = sandbox.settings.requests_per_minute, sandbox.settings.concurrency
+    sandbox.traffic.requests_per_window, sandbox.traffic.concurrency = (
+        sandbox.settings.requests_per_minute,
+        sandbox.settings.concurrency,
+    )
     sandbox.traffic.window_seconds = sandbox.settings.window_seconds
     return json_response({})
 

@@ -4,7 +4,18 @@ from decimal import Decimal
 
 from deploy.sandbox.exact import Json, minor_unit, rounded
 from deploy.sandbox.zuora import documents, invoices, payments
-from deploy.sandbox.zuora.catalog import DISCOUNT, MARKETS, NAME_ENDS, NAME_STARTS, PEOPLE, PRODUCTS, Market, Product, gateway_for, market_of
+from deploy.sandbox.zuora.catalog import (
+    DISCOUNT,
+    MARKETS,
+    NAME_ENDS,
+    NAME_STARTS,
+    PEOPLE,
+    PRODUCTS,
+    Market,
+    Product,
+    gateway_for,
+    market_of,
+)
 from deploy.sandbox.zuora.store import Record, Store, wire_time
 
 #: One invoice in so many is long: more items than fit on one page of 40.
@@ -24,18 +35,33 @@ class Generator:
 
     def account(self, *, name: str = "", currency: str = "") -> Record:
         """A new customer, in a market that bills in the currency asked for, or any."""
-        market = market_of(currency) if currency else self._random.choices(MARKETS, weights=range(len(MARKETS) + 1, 1, -1))[0]
+        market = (
+            market_of(currency)
+            if currency
+            else self._random.choices(MARKETS, weights=range(len(MARKETS) + 1, 1, -1))[0]
+        )
         first, _, last = self._random.choice(PEOPLE).partition(" ")
-        company = f"{self._random.choice(NAME_STARTS)} {self._random.choice(NAME_ENDS)} {self._random.choice(market.forms)}"
+        company = (
+            f"{self._random.choice(NAME_STARTS)} {self._random.choice(NAME_ENDS)} {self._random.choice(market.forms)}"
+        )
         name = name or company
         contact = documents.contact(
-            key=self._store.new_key(), first=first, last=last, city=self._random.choice(market.cities), country=market.country,
+            key=self._store.new_key(),
+            first=first,
+            last=last,
+            city=self._random.choice(market.cities),
+            country=market.country,
             email=f"{first}.{last}@example.com".lower(),
-        )  # fmt: skip
+        )
         document = documents.account(
-            key=self._store.new_key(), number=self._store.new_number("Account"), name=name, currency=market.currency,
-            contact=contact, now=wire_time(self._store.now()), gateway=gateway_for(market.currency),
-        )  # fmt: skip
+            key=self._store.new_key(),
+            number=self._store.new_number("Account"),
+            name=name,
+            currency=market.currency,
+            contact=contact,
+            now=wire_time(self._store.now()),
+            gateway=gateway_for(market.currency),
+        )
         return self._store.add("Account", document)
 
     def any_account(self) -> Record:
@@ -47,7 +73,11 @@ class Generator:
         """A draft invoice with believable items; `items` 0 draws 1 to 6, and now and then more than 40."""
         self._invoices += 1
         if not items:
-            items = self._random.randint(41, 60) if self._invoices % _LONG_INVOICE_EVERY == 0 else self._random.randint(1, 6)
+            items = (
+                self._random.randint(41, 60)
+                if self._invoices % _LONG_INVOICE_EVERY == 0
+                else self._random.randint(1, 6)
+            )
         currency = currency or account.document["billingAndPayment"]["currency"]
         market = self._market(account, currency)
         drawn = [self._charge(market, currency, self._random.choice(PRODUCTS)) for _ in range(items)]
@@ -66,37 +96,72 @@ class Generator:
         balance = invoice.document["balance"]
         applications = [{"invoiceId": invoice.key, "amount": balance}]
         currency, date = invoice.document["currency"], invoice.document["invoiceDate"]
-        return payments.create(self._store, account, balance, kind=kind, applications=applications, currency=currency, date=date)
+        return payments.create(
+            self._store, account, balance, kind=kind, applications=applications, currency=currency, date=date
+        )
 
     def _market(self, account: Record, currency: str) -> Market:
         country = account.document["billToContact"]["country"]
-        return next((market for market in MARKETS if (market.country, market.currency) == (country, currency)), market_of(currency))
+        return next(
+            (market for market in MARKETS if (market.country, market.currency) == (country, currency)),
+            market_of(currency),
+        )
 
     def _charge(self, market: Market, currency: str, product: Product) -> Json:
-        quantity = self._random.choice((1, 1, 2, 5, 10, 25)) if product.charge_type != "Usage" else self._random.randint(100, 90_000)
+        quantity = (
+            self._random.choice((1, 1, 2, 5, 10, 25))
+            if product.charge_type != "Usage"
+            else self._random.randint(100, 90_000)
+        )
         price = product.price * market.price_factor
         charge = max(rounded(price * quantity, currency), minor_unit(currency))
         taxes = [
-            {"taxCode": tax.code, "name": tax.name, "taxRate": tax.rate, "jurisdiction": tax.jurisdiction, "taxAmount": rounded(charge * tax.rate, currency)}
+            {
+                "taxCode": tax.code,
+                "name": tax.name,
+                "taxRate": tax.rate,
+                "jurisdiction": tax.jurisdiction,
+                "taxAmount": rounded(charge * tax.rate, currency),
+            }
             for tax in market.taxes
-        ]  # fmt: skip
+        ]
         return {
-            "sku": product.sku, "productName": product.name, "chargeName": f"{product.name} - {product.charge}", "chargeType": product.charge_type,
-            "quantity": quantity, "unitPrice": price, "unitOfMeasure": product.unit, "chargeAmount": charge, "accountingCode": product.accounting_code,
-            "deferredRevenueAccountingCode": product.deferred_code, "recognizedRevenueAccountingCode": product.accounting_code,
-            "subscriptionId": self._store.new_key(), "subscriptionName": f"A-S{self._random.randint(1, 99999):08d}", "taxes": taxes,
-        }  # fmt: skip
+            "sku": product.sku,
+            "productName": product.name,
+            "chargeName": f"{product.name} - {product.charge}",
+            "chargeType": product.charge_type,
+            "quantity": quantity,
+            "unitPrice": price,
+            "unitOfMeasure": product.unit,
+            "chargeAmount": charge,
+            "accountingCode": product.accounting_code,
+            "deferredRevenueAccountingCode": product.deferred_code,
+            "recognizedRevenueAccountingCode": product.accounting_code,
+            "subscriptionId": self._store.new_key(),
+            "subscriptionName": f"A-S{self._random.randint(1, 99999):08d}",
+            "taxes": taxes,
+        }
 
     def _discount(self, record: Record, market: Market) -> None:
         """Add a discount on the first item: its own negative item, with the tax that it lowers."""
         first, currency = record.items[0], record.document["currency"]
         off = -rounded(first["chargeAmount"] * self._random.choice((5, 10, 15)) / 100, currency)
         item = self._charge(market, currency, DISCOUNT) | {
-            "processingType": "Discount", "chargeAmount": off, "quantity": 1, "unitPrice": off, "appliedToItemId": first["id"],
+            "processingType": "Discount",
+            "chargeAmount": off,
+            "quantity": 1,
+            "unitPrice": off,
+            "appliedToItemId": first["id"],
             "taxes": [
-                {"taxCode": tax.code, "name": tax.name, "taxRate": tax.rate, "jurisdiction": tax.jurisdiction, "taxAmount": rounded(off * tax.rate, currency)}
+                {
+                    "taxCode": tax.code,
+                    "name": tax.name,
+                    "taxRate": tax.rate,
+                    "jurisdiction": tax.jurisdiction,
+                    "taxAmount": rounded(off * tax.rate, currency),
+                }
                 for tax in market.taxes
             ],
-        }  # fmt: skip
+        }
         record.items.append(invoices.new_item(self._store, record.document["invoiceDate"], currency, item))
         invoices.add_up(record.document, record.items)

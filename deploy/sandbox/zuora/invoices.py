@@ -1,6 +1,6 @@
 """The life of an invoice: draft, posted, back to draft, changed, cancelled."""
 
-import datetime
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,11 @@ _TAX_CHANGES = ("taxAmount", "taxRate", "exemptAmount")
 
 def new_item(store: Store, date: str, currency: str, given: Json) -> Json:
     """Make an item from what a test or the generator gives; `taxes` is a list of {taxCode, taxAmount | taxRate, name}."""
-    known = {name: Decimal(str(value)) if name in _ITEM_AMOUNTS else value for name, value in given.items() if name != "taxes"}
+    known = {
+        name: Decimal(str(value)) if name in _ITEM_AMOUNTS else value
+        for name, value in given.items()
+        if name != "taxes"
+    }
     net = known.setdefault("chargeAmount", documents.ZERO)
     taxes = [_new_tax(store, date, currency, net, tax) for tax in given.get("taxes", [])]
     if taxes:
@@ -31,9 +35,14 @@ def _new_tax(store: Store, date: str, currency: str, net: Decimal, given: Json) 
     amount = Decimal(str(given["taxAmount"])) if "taxAmount" in given else rounded(net * rate, currency)
     code = given.get("taxCode")
     return documents.taxation_item(
-        key=store.new_key(), code=code or "", name=given.get("name", "Tax"), rate=rate, amount=amount,
-        place=given.get("jurisdiction", ""), date=date,
-    )  # fmt: skip
+        key=store.new_key(),
+        code=code or "",
+        name=given.get("name", "Tax"),
+        rate=rate,
+        amount=amount,
+        place=given.get("jurisdiction", ""),
+        date=date,
+    )
 
 
 def add_up(invoice: Json, items: list[Json]) -> None:
@@ -43,17 +52,31 @@ def add_up(invoice: Json, items: list[Json]) -> None:
     tax = rounded(sum((item["taxAmount"] for item in items), documents.ZERO), currency)
     discount = sum((item["chargeAmount"] for item in items if item["processingType"] == "Discount"), documents.ZERO)
     amount = rounded(net, currency) + tax
-    invoice |= {"amountWithoutTax": rounded(net, currency), "taxAmount": tax, "discount": abs(discount), "amount": amount, "balance": amount}
+    invoice |= {
+        "amountWithoutTax": rounded(net, currency),
+        "taxAmount": tax,
+        "discount": abs(discount),
+        "amount": amount,
+        "balance": amount,
+    }
 
 
-def create(store: Store, account: Record, items: list[Json], *, date: str = "", currency: str = "", header: Json | None = None) -> Record:
+def create(
+    store: Store, account: Record, items: list[Json], *, date: str = "", currency: str = "", header: Json | None = None
+) -> Record:
     """Make a draft invoice; `header` overrides single fields afterwards, also to make it wrong on purpose."""
     date = date or store.business_date.isoformat()
     currency = currency or account.document["billingAndPayment"]["currency"]
-    due = (datetime.date.fromisoformat(date) + datetime.timedelta(days=30)).isoformat()
+    due = (dt.date.fromisoformat(date) + dt.timedelta(days=30)).isoformat()
     now = store.now().strftime("%Y-%m-%d %H:%M:%S")
     invoice = documents.invoice(
-        key=store.new_key(), number=store.new_number("Invoice"), account_id=account.key, currency=currency, date=date, due=due, now=now
+        key=store.new_key(),
+        number=store.new_number("Invoice"),
+        account_id=account.key,
+        currency=currency,
+        date=date,
+        due=due,
+        now=now,
     )
     made = [new_item(store, date, currency, item) for item in items]
     add_up(invoice, made)
@@ -95,11 +118,20 @@ def cancel(store: Store, record: Record) -> None:
     store.announce(record, "InvoiceCanceled")
 
 
-def edit(store: Store, record: Record, *, header: Json | None = None, items: list[Json] | None = None, account: Record | None = None) -> None:  # fmt: skip
+def edit(
+    store: Store,
+    record: Record,
+    *,
+    header: Json | None = None,
+    items: list[Json] | None = None,
+    account: Record | None = None,
+) -> None:
     """Change a draft: its items (given anew), single header fields, the account it belongs to."""
     _expect(record, "Draft")
     if items is not None:
-        record.items = [new_item(store, record.document["invoiceDate"], record.document["currency"], item) for item in items]
+        record.items = [
+            new_item(store, record.document["invoiceDate"], record.document["currency"], item) for item in items
+        ]
         add_up(record.document, record.items)
     if account is not None:
         record.document["accountId"] = account.key

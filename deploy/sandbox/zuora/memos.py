@@ -1,27 +1,43 @@
 """Credit and debit memos, write-offs, refunds of memos, and adjustments of invoice items."""
 
-import datetime
+import datetime as dt
 from decimal import Decimal
 
 from deploy.sandbox.exact import Json, rounded
-from deploy.sandbox.zuora import documents, invoices
+from deploy.sandbox.zuora import documents, invoices, memo_documents
 from deploy.sandbox.zuora.catalog import WRITE_OFF
 from deploy.sandbox.zuora.store import Record, SandboxError, Store, wire_time
 
 
-def from_invoice(store: Store, invoice: Record, kind: str, *, share: Decimal = Decimal(1), date: str = "", write_off: bool = False) -> Record:  # fmt: skip
+def from_invoice(
+    store: Store, invoice: Record, kind: str, *, share: Decimal = Decimal(1), date: str = "", write_off: bool = False
+) -> Record:
     """Make a posted memo of a share (0..1) of every item of an invoice. `kind` is CreditMemo or DebitMemo."""
     date = date or store.business_date.isoformat()
-    due = (datetime.date.fromisoformat(date) + datetime.timedelta(days=30)).isoformat()
-    memo = documents.memo(
-        kind=kind, key=store.new_key(), number=store.new_number(kind), account=store.account_of(invoice).document,
-        currency=invoice.document["currency"], date=date, due=due, now=wire_time(store.now()),
-    )  # fmt: skip
+    due = (dt.date.fromisoformat(date) + dt.timedelta(days=30)).isoformat()
+    memo = memo_documents.memo(
+        kind=kind,
+        key=store.new_key(),
+        number=store.new_number(kind),
+        account=store.account_of(invoice).document,
+        currency=invoice.document["currency"],
+        date=date,
+        due=due,
+        now=wire_time(store.now()),
+    )
     memo["referredInvoiceId"] = invoice.key
-    items = [_item(store, kind, item, share, invoice.document["currency"], write_off=write_off) for item in invoice.items]
+    items = [
+        _item(store, kind, item, share, invoice.document["currency"], write_off=write_off) for item in invoice.items
+    ]
     tax = sum((each["taxAmount"] for item in items for each in item["taxationItems"]), documents.ZERO)
     amount = sum((item["amountWithoutTax"] for item in items), documents.ZERO) + tax
-    memo |= {"amount": amount, "taxAmount": tax, "status": "Posted", "postedOn": wire_time(store.now()), "postedById": documents.USER_ID}
+    memo |= {
+        "amount": amount,
+        "taxAmount": tax,
+        "status": "Posted",
+        "postedOn": wire_time(store.now()),
+        "postedById": documents.USER_ID,
+    }
     memo |= {"balance": amount} if kind == "DebitMemo" else {"unappliedAmount": amount}
     if write_off:
         memo |= {"revenueImpacting": "No", "reasonCode": "Write-off"}
@@ -33,20 +49,35 @@ def from_invoice(store: Store, invoice: Record, kind: str, *, share: Decimal = D
 
 def _item(store: Store, kind: str, item: Json, share: Decimal, currency: str, *, write_off: bool) -> Json:
     net = rounded(item["chargeAmount"] * share, currency)
-    finance = documents.memo_finance(
-        kind, recognized=item["recognizedRevenueAccountingCode"], deferred=item["deferredRevenueAccountingCode"],
+    finance = memo_documents.memo_finance(
+        kind,
+        recognized=item["recognizedRevenueAccountingCode"],
+        deferred=item["deferredRevenueAccountingCode"],
         write_off=WRITE_OFF if write_off else None,
-    )  # fmt: skip
+    )
     taxes = [
-        documents.memo_taxation_item(kind, tax, key=store.new_key(), amount=rounded(tax["taxAmount"] * share, currency))
+        memo_documents.memo_taxation_item(
+            kind, tax, key=store.new_key(), amount=rounded(tax["taxAmount"] * share, currency)
+        )
         for tax in item["taxationItems"]
     ]
     credited = {"creditFromItemId": item["id"]} if kind == "CreditMemo" else {}
-    return documents.memo_item(
-        kind=kind, key=store.new_key(), amount=net, net=net, finance=finance, taxes=taxes, now=wire_time(store.now()), sku=item["sku"],
-        skuName=item["productName"], sourceItemId=item["id"], serviceStartDate=item["serviceStartDate"],
-        serviceEndDate=item["serviceEndDate"], subscriptionId=item["subscriptionId"], **credited,
-    )  # fmt: skip
+    return memo_documents.memo_item(
+        kind=kind,
+        key=store.new_key(),
+        amount=net,
+        net=net,
+        finance=finance,
+        taxes=taxes,
+        now=wire_time(store.now()),
+        sku=item["sku"],
+        skuName=item["productName"],
+        sourceItemId=item["id"],
+        serviceStartDate=item["serviceStartDate"],
+        serviceEndDate=item["serviceEndDate"],
+        subscriptionId=item["subscriptionId"],
+        **credited,
+    )
 
 
 def apply(store: Store, memo: Record, applications: list[Json]) -> None:
@@ -58,11 +89,19 @@ def apply(store: Store, memo: Record, applications: list[Json]) -> None:
         invoices.settle(store, store.get("Invoice", application["invoiceId"]), "creditMemoAmount", amount)
         memo.document["appliedAmount"] += amount
         _use(store, memo, amount)
-        memo.parts.append({
-            "id": store.new_key(), "invoiceId": application["invoiceId"], "debitMemoId": None, "amount": amount,
-            "createdById": documents.USER_ID, "createdDate": wire_time(store.now()), "updatedById": documents.USER_ID,
-            "updatedDate": wire_time(store.now()), "organizationLabel": None,
-        })  # fmt: skip
+        memo.parts.append(
+            {
+                "id": store.new_key(),
+                "invoiceId": application["invoiceId"],
+                "debitMemoId": None,
+                "amount": amount,
+                "createdById": documents.USER_ID,
+                "createdDate": wire_time(store.now()),
+                "updatedById": documents.USER_ID,
+                "updatedDate": wire_time(store.now()),
+                "organizationLabel": None,
+            }
+        )
     store.touch(memo)
     store.announce(memo, "CreditMemoApplied")
 
@@ -84,10 +123,18 @@ def refund(store: Store, memo: Record, amount: Decimal, *, kind: str = "Electron
     store.touch(memo)
     now = wire_time(store.now())
     made = documents.refund(
-        key=store.new_key(), number=store.new_number("Refund"), account_id=memo.document["accountId"], kind=kind, amount=amount,
-        date=date or store.business_date.isoformat(), now=now, creditMemoId=memo.key,
-        gatewayId=store.account_of(memo).document["billingAndPayment"]["paymentGateway"] if kind == "Electronic" else None,
-    )  # fmt: skip
+        key=store.new_key(),
+        number=store.new_number("Refund"),
+        account_id=memo.document["accountId"],
+        kind=kind,
+        amount=amount,
+        date=date or store.business_date.isoformat(),
+        now=now,
+        creditMemoId=memo.key,
+        gatewayId=store.account_of(memo).document["billingAndPayment"]["paymentGateway"]
+        if kind == "Electronic"
+        else None,
+    )
     part = documents.refund_part(key=store.new_key(), payment_id=None, memo_id=memo.key, amount=amount, now=now)
     record = store.add("Refund", made, parts=[part])
     if kind == "Electronic":
@@ -101,11 +148,18 @@ def adjust(store: Store, invoice: Record, amount: Decimal, *, kind: str, item: i
         raise SandboxError("type is Credit or Charge")
     chosen = invoice.items[item]
     source_id = chosen["taxationItems"][0]["id"] if source == "Tax" else chosen["id"]
-    made = documents.adjustment(
-        key=store.new_key(), number=store.new_number("InvoiceItemAdjustment"), invoice=invoice.document, item_id=source_id,
-        code=chosen["accountingCode"], kind=kind, amount=amount, date=date or store.business_date.isoformat(),
-        now=wire_time(store.now()), source=source,
-    )  # fmt: skip
+    made = memo_documents.adjustment(
+        key=store.new_key(),
+        number=store.new_number("InvoiceItemAdjustment"),
+        invoice=invoice.document,
+        item_id=source_id,
+        code=chosen["accountingCode"],
+        kind=kind,
+        amount=amount,
+        date=date or store.business_date.isoformat(),
+        now=wire_time(store.now()),
+        source=source,
+    )
     signed = amount if kind == "Credit" else -amount
     invoices.settle(store, invoice, "adjustmentAmount", signed)
     record = store.add("InvoiceItemAdjustment", made)

@@ -1,7 +1,7 @@
 """`/object-query/…`: filters, one sort field, a cursor; null fields left out; datetimes with an offset."""
 
 import base64
-import datetime
+import datetime as dt
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -15,9 +15,13 @@ from deploy.sandbox.zuora.state import SANDBOX
 from deploy.sandbox.zuora.store import Record
 
 _PLACES = {
-    "invoices": "Invoice", "payments": "Payment", "refunds": "Refund", "credit-memos": "CreditMemo", "debit-memos": "DebitMemo",
+    "invoices": "Invoice",
+    "payments": "Payment",
+    "refunds": "Refund",
+    "credit-memos": "CreditMemo",
+    "debit-memos": "DebitMemo",
     "accounts": "Account",
-}  # fmt: skip
+}
 _SHARED = "id updateddate createddate accountid amount status"
 #: What Zuora lets filter and sort by (invoices: neither posteddate nor transferredtoaccounting; payments: not type).
 _FILTERABLE = {
@@ -32,20 +36,47 @@ _FILTERABLE = {
 _RENAMED = {
     "Payment": {"number": "paymentNumber"},
     "Refund": {"number": "refundNumber", "referenceId": "referenceID"},
-    "CreditMemo": {"number": "memoNumber", "creditMemoDate": "memoDate", "amount": "totalAmount", "comment": "comments"},
+    "CreditMemo": {
+        "number": "memoNumber",
+        "creditMemoDate": "memoDate",
+        "amount": "totalAmount",
+        "comment": "comments",
+    },
     "DebitMemo": {"number": "memoNumber", "debitMemoDate": "memoDate", "amount": "totalAmount", "comment": "comments"},
 }
 #: v1 fields that the flat rows do not have.
-_LEFT_OUT = frozenset({
-    "financeInformation", "accountNumber", "paymentOption", "paymentScheduleKey", "gatewayId", "standalone", "creditBalanceAmount",
-    "networkResponseCode", "networkResponseCodeDescription", "merchantAdviceCode", "merchantAdviceCodeDescription",
-    "merchantAdviceCodeRecommendation", "billRunId", "gatewayOptionId", "paymentGatewayNumber", "organizationLabel", "postedById",
-    "latestPDFFileId", "taxAutoCalculation",
-})  # fmt: skip
+_LEFT_OUT = frozenset(
+    {
+        "financeInformation",
+        "accountNumber",
+        "paymentOption",
+        "paymentScheduleKey",
+        "gatewayId",
+        "standalone",
+        "creditBalanceAmount",
+        "networkResponseCode",
+        "networkResponseCodeDescription",
+        "merchantAdviceCode",
+        "merchantAdviceCodeDescription",
+        "merchantAdviceCodeRecommendation",
+        "billRunId",
+        "gatewayOptionId",
+        "paymentGatewayNumber",
+        "organizationLabel",
+        "postedById",
+        "latestPDFFileId",
+        "taxAutoCalculation",
+    }
+)
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "EQ": lambda a, b: a == b, "NE": lambda a, b: a != b, "LT": lambda a, b: a < b, "GT": lambda a, b: a > b,
-    "LE": lambda a, b: a <= b, "GE": lambda a, b: a >= b, "SW": lambda a, b: str(a).startswith(str(b)),
-}  # fmt: skip
+    "EQ": lambda a, b: a == b,
+    "NE": lambda a, b: a != b,
+    "LT": lambda a, b: a < b,
+    "GT": lambda a, b: a > b,
+    "LE": lambda a, b: a <= b,
+    "GE": lambda a, b: a >= b,
+    "SW": lambda a, b: str(a).startswith(str(b)),
+}
 _PAGE_DEFAULT, _PAGE_MOST = 10, 50
 
 
@@ -93,7 +124,7 @@ async def single(request: web.Request) -> web.Response:
     return json_response(row(record))
 
 
-def _stamp(moment: datetime.datetime) -> str:
+def _stamp(moment: dt.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
 
 
@@ -157,7 +188,7 @@ def _comparable(value: Any) -> tuple[int, Any]:
     text = str(value)
     if re.match(r"\d{4}-\d\d-\d\dT", text):
         try:
-            return (2, datetime.datetime.fromisoformat(text).astimezone(datetime.UTC))
+            return (2, dt.datetime.fromisoformat(text).astimezone(dt.UTC))
         except ValueError:
             raise bad_query(f"{text} is no time; a plus sign of an offset must be sent as %2B") from None
     try:

@@ -8,16 +8,33 @@ from deploy.sandbox.zuora.catalog import gateway_for
 from deploy.sandbox.zuora.store import Record, SandboxError, Store, wire_time
 
 
-def create(store: Store, account: Record, amount: Decimal, *, kind: str = "Electronic", currency: str = "", date: str = "", gateway: str | None = None, applications: list[Json] | None = None) -> Record:  # fmt: skip
+def create(
+    store: Store,
+    account: Record,
+    amount: Decimal,
+    *,
+    kind: str = "Electronic",
+    currency: str = "",
+    date: str = "",
+    gateway: str | None = None,
+    applications: list[Json] | None = None,
+) -> Record:
     """Make a processed payment. `applications` is a list of {invoiceId | debitMemoId, amount}; the rest stays unapplied."""
     if kind not in {"Electronic", "External"}:
         raise SandboxError("type is Electronic or External")
     currency = currency or account.document["billingAndPayment"]["currency"]
     chosen = (gateway or gateway_for(currency)) if kind == "Electronic" else gateway
     payment = documents.payment(
-        key=store.new_key(), number=store.new_number("Payment"), account=account.document, kind=kind, amount=amount,
-        currency=currency, date=date or store.business_date.isoformat(), gateway=chosen, now=wire_time(store.now()),
-    )  # fmt: skip
+        key=store.new_key(),
+        number=store.new_number("Payment"),
+        account=account.document,
+        kind=kind,
+        amount=amount,
+        currency=currency,
+        date=date or store.business_date.isoformat(),
+        gateway=chosen,
+        now=wire_time(store.now()),
+    )
     record = store.add("Payment", payment)
     store.balance(record, "unappliedPaymentAmount", amount)
     for application in applications or []:
@@ -70,7 +87,15 @@ def cancel(store: Store, record: Record) -> None:
     store.announce(record, "PaymentCanceled")
 
 
-def refund(store: Store, record: Record, amount: Decimal, *, kind: str = "Electronic", date: str = "", transaction_type: str | None = None) -> Record:  # fmt: skip
+def refund(
+    store: Store,
+    record: Record,
+    amount: Decimal,
+    *,
+    kind: str = "Electronic",
+    date: str = "",
+    transaction_type: str | None = None,
+) -> Record:
     """Refund a payment: unapplied money first, then what is applied (a chargeback opens the invoices again)."""
     payment = record.document
     if amount > payment["amount"] - payment["refundAmount"]:
@@ -85,10 +110,18 @@ def refund(store: Store, record: Record, amount: Decimal, *, kind: str = "Electr
     _changed(store, record, "PaymentRefunded")
     now = wire_time(store.now())
     made = documents.refund(
-        key=store.new_key(), number=store.new_number("Refund"), account_id=payment["accountId"], kind=kind, amount=amount,
-        date=date or store.business_date.isoformat(), now=now, paymentId=record.key, paymentNumber=record.number,
-        gatewayId=payment["gatewayId"] if kind == "Electronic" else None, refundTransactionType=transaction_type,
-    )  # fmt: skip
+        key=store.new_key(),
+        number=store.new_number("Refund"),
+        account_id=payment["accountId"],
+        kind=kind,
+        amount=amount,
+        date=date or store.business_date.isoformat(),
+        now=now,
+        paymentId=record.key,
+        paymentNumber=record.number,
+        gatewayId=payment["gatewayId"] if kind == "Electronic" else None,
+        refundTransactionType=transaction_type,
+    )
     part = documents.refund_part(key=store.new_key(), payment_id=record.key, memo_id=None, amount=amount, now=now)
     result = store.add("Refund", made, parts=[part])
     store.announce(result, "PaymentRefundProcessed" if kind == "Electronic" else "ExternalPaymentRefundProcessed")
@@ -112,7 +145,9 @@ def _apply(store: Store, record: Record, application: Json) -> None:
     owner = target.document["accountId"]
     now = wire_time(store.now())
     record.parts.append(
-        documents.payment_part(key=store.new_key(), invoice_id=invoice_id, debit_memo_id=debit_memo_id, owner=owner, amount=amount, now=now)
+        documents.payment_part(
+            key=store.new_key(), invoice_id=invoice_id, debit_memo_id=debit_memo_id, owner=owner, amount=amount, now=now
+        )
     )
 
 
@@ -129,7 +164,12 @@ def _rebuild_unapplied(store: Store, record: Record) -> None:
     if rest:
         record.parts.append(
             documents.payment_part(
-                key=store.new_key(), invoice_id=None, debit_memo_id=None, owner=None, amount=rest, now=wire_time(store.now())
+                key=store.new_key(),
+                invoice_id=None,
+                debit_memo_id=None,
+                owner=None,
+                amount=rest,
+                now=wire_time(store.now()),
             )
         )
 

@@ -1,6 +1,6 @@
 """Settings of the Zuora sandbox, with the values that Zuora itself documents as defaults."""
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass, field
 
 
@@ -31,7 +31,7 @@ class ZuoraSettings:
     item_amounts: str = "mixed"
     seed: int = 1
     #: The date of documents when none is asked for.
-    business_date: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
+    business_date: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
     #: Accounts generated at start.
     accounts: int = 0
 

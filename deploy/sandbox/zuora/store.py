@@ -1,6 +1,6 @@
 """What the tenant holds: records with ids and numbers, when they may be seen, and who hears of events."""
 
-import datetime
+import datetime as dt
 import random
 import time
 from collections.abc import Callable
@@ -11,8 +11,14 @@ from deploy.sandbox.exact import Json
 
 #: Object type -> prefix of its numbers.
 NUMBERS = {
-    "Account": "A", "Invoice": "INV", "Payment": "P-", "Refund": "R-", "CreditMemo": "CM", "DebitMemo": "DM", "InvoiceItemAdjustment": "IIA-",
-}  # fmt: skip
+    "Account": "A",
+    "Invoice": "INV",
+    "Payment": "P-",
+    "Refund": "R-",
+    "CreditMemo": "CM",
+    "DebitMemo": "DM",
+    "InvoiceItemAdjustment": "IIA-",
+}
 
 
 class SandboxError(Exception):
@@ -28,8 +34,8 @@ class Record:
     number: str
     document: Json
     visible_at: float
-    updated: datetime.datetime
-    created: datetime.datetime
+    updated: dt.datetime
+    created: dt.datetime
     items: list[Json] = field(default_factory=list)
     parts: list[Json] = field(default_factory=list)
 
@@ -38,7 +44,7 @@ class Record:
 Listener = Callable[[Record, str], None]
 
 
-def wire_time(moment: datetime.datetime) -> str:
+def wire_time(moment: dt.datetime) -> str:
     """A v1 datetime: `yyyy-mm-dd hh:mm:ss`, without an offset."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -46,7 +52,7 @@ def wire_time(moment: datetime.datetime) -> str:
 class Store:
     """All records of the tenant, found by id or by number."""
 
-    def __init__(self, seed: int, lag_seconds: float, business_date: datetime.date) -> None:
+    def __init__(self, seed: int, lag_seconds: float, business_date: dt.date) -> None:
         self.random = random.Random(seed)  # noqa: S311 - made-up data, the same for the same seed
         self.lag_seconds = lag_seconds
         self.business_date = business_date
@@ -64,17 +70,23 @@ class Store:
         self._last_number[kind] = self._last_number.get(kind, 0) + 1
         return f"{NUMBERS[kind]}{self._last_number[kind]:08d}"
 
-    def now(self) -> datetime.datetime:
+    def now(self) -> dt.datetime:
         """The tenant's clock, whole seconds as v1 answers have them."""
-        return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
-    def add(self, kind: str, document: Json, *, items: list[Json] | None = None, parts: list[Json] | None = None) -> Record:
+    def add(
+        self, kind: str, document: Json, *, items: list[Json] | None = None, parts: list[Json] | None = None
+    ) -> Record:
         """Keep a new document; it can be read once the lag is over."""
         basic = document.get("basicInfo", document)
         key = basic.get("id") or basic["Id"]
-        number = next(basic[name] for name in ("invoiceNumber", "number", "AdjustmentNumber", "accountNumber") if basic.get(name))
+        number = next(
+            basic[name] for name in ("invoiceNumber", "number", "AdjustmentNumber", "accountNumber") if basic.get(name)
+        )
         now = self.now()
-        record = Record(kind, key, number, document, time.monotonic() + self.lag_seconds, now, now, items or [], parts or [])
+        record = Record(
+            kind, key, number, document, time.monotonic() + self.lag_seconds, now, now, items or [], parts or []
+        )
         self.records[key] = record
         self._by_number[kind, number] = key
         return record
@@ -103,7 +115,7 @@ class Store:
 
     def touch(self, record: Record) -> None:
         """Note that a record changed: `updatedDate` always moves on, by a second at least."""
-        record.updated = max(self.now(), record.updated + datetime.timedelta(seconds=1))
+        record.updated = max(self.now(), record.updated + dt.timedelta(seconds=1))
         for name in ("updatedDate", "UpdatedDate"):
             if name in record.document:
                 record.document[name] = wire_time(record.updated)
