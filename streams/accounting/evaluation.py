@@ -126,11 +126,11 @@ def _payment_key(document: LedgerDocument) -> str:
 def _captured(document: LedgerDocument, rule: Rule, posted: Container[str]) -> str | None:
     """Return why the posting rule keeps a document from posting, or None."""
     if not rule.post:
-        return f"no posting rule for {document.document_type.value}"
+        return f"its posting rule does not post documents of type {document.document_type.value}"
     if document.payment_id:
         return None if _payment_record(document) in posted else "its payment is not posted"
     if document.document_type in (DocumentType.PAYMENT, DocumentType.REFUND) and document.zuora_type != "Electronic":
-        return None if rule.external else f"{document.zuora_type or 'not Electronic'}: no posting rule for it"
+        return None if rule.external else f"{document.zuora_type or 'not Electronic'}: its posting rule leaves it out"
     return None
 
 
