@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,\
 	$(if $(shell $(name) -c '$(CHECK_PYTHON)' 2>/dev/null && echo yes),$(name))))
-COMPILE := pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+COMPILE = pip compile --quiet $(ARGS) --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-header --no-emit-find-links
 
 .DEFAULT_GOAL := help
@@ -32,9 +32,9 @@ demo: setup ## Run everything on this machine with a sample bill run; ARGS="--in
 	@$(BIN)/zuora-ifs demo $(ARGS)
 
 test: setup ## Install what the tests need, check the code, run all tests; ARGS goes to pytest
-	@sh deploy/test-packages.sh
+	@sh deploy/test-packages.sh $(BIN)
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(wildcard $(addprefix tests/,unit contract integration chaos e2e)) $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(wildcard $(addprefix tests/,unit contract integration chaos e2e)) $(ARGS)
 
 check: setup ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ chaos: setup ## Kill processes at random, for longer than the tests do
 bench: setup ## Measure throughput and latency
 	$(BIN)/python -m pytest tests/benchmarks -s --timeout 3600 $(ARGS)
 
-lock: setup ## Resolve the dependencies again and write both lock files
+lock: setup ## Resolve the dependencies again and write both lock files; ARGS=--upgrade takes newer ones
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(BIN)/python -m venv "$$scratch" && "$$scratch/bin/python" -m pip install --quiet uv && \
 	"$$scratch/bin/uv" $(COMPILE) pyproject.toml --output-file requirements.lock >/dev/null && \
