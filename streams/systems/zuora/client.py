@@ -163,7 +163,7 @@ class ZuoraClient:
             for row in rows:
                 await self._complete_taxes(row)
             after = await self._header(kind, before[kind.id])
-            if after.get(kind.updated_date) == before.get(kind.updated_date):
+            if _state(kind, after) == _state(kind, before):
                 return {**after, kind.rows.kept_as: rows}
             before = after
         raise TroubleError(f"Zuora: {before[kind.id]} changed {MOST_ROUNDS} times while it was fetched")
@@ -235,6 +235,11 @@ def _segment(key: str) -> str:
     if not 0 < len(key) <= LONGEST_KEY or key.strip(".") == "":
         raise RefusedError(f"{key[:LONGEST_KEY]!r} is no id or number of Zuora's")
     return quote(key, safe="", errors="replace")
+
+
+def _state(kind: Kind, header: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells one state of a document from another; `updatedDate` alone has whole seconds only."""
+    return tuple(header.get(name) for name in (kind.updated_date, kind.amount, kind.account_id, "status", "balance"))
 
 
 def _text(value: Any) -> str | None:

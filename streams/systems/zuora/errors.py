@@ -144,10 +144,12 @@ def _said(status: int, body: Mapping[str, Any] | None) -> str:
 
 
 def _least_wait(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait after a 429: `Retry-After` (concurrency) or `RateLimit-Reset` (rate), the longer."""
-    reset = headers.get("RateLimit-Reset", "").strip()
-    waits = [float(reset)] if reset.isascii() and reset.isdigit() else []
+    """Return the seconds to wait after a 429: `Retry-After` where too many ran at once, else `RateLimit-Reset`.
+
+    Every answer tells when the minute ends; that is the wait only where nothing of the minute remains.
+    """
     asked = retry_after_seconds(headers)
-    if asked is not None:
-        waits.append(asked)
-    return min(max(waits), LONGEST_RETRY_AFTER_SECONDS) if waits else None
+    reset = headers.get("RateLimit-Reset", "").strip()
+    if not (reset.isascii() and reset.isdigit()) or (asked is not None and headers.get("RateLimit-Remaining") != "0"):
+        return asked
+    return min(max(float(reset), asked or 0.0), LONGEST_RETRY_AFTER_SECONDS)
