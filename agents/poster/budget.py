@@ -4,14 +4,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agents.poster.metrics import BUDGET_LIMIT, BUDGET_SPENT
-from agents.poster.state import SPENT_KEY, Spent, minute_before, written
+from agents.poster.state import SPENT_KEY, Spent, written
 from agents.runtime import StateTable
-from streams.systems.budget import RateBudget
+from streams.systems.budget import WINDOW_SECONDS
+from streams.systems.ifs.service import Service
 
+BUCKET_SECONDS = 5
 UNRECORDED_MOST = 20
-"""Requests that a predecessor may have made since the last record: a few steps of a few requests."""
+"""Requests that a predecessor may have made since its last record: a few steps of a few requests."""
 STEPS_PER_RECORD = 5
-SECONDS_PER_RECORD = 5.0
 
 
 class RecordedBudget:
@@ -23,35 +24,44 @@ class RecordedBudget:
     IFS answers 429 and is obeyed.
     """
 
-    def __init__(self, budget: RateBudget, table: StateTable, clock: Callable[[], datetime]) -> None:
-        self._budget = budget
+    def __init__(self, service: Service, table: StateTable, clock: Callable[[], datetime]) -> None:
+        self._service = service
         self._table = table
         self._clock = clock
-        self._taken_over = False
+        self._requests: dict[int, int] | None = None
+        self._counted = 0
         self._steps = 0
-        self._recorded_at: datetime | None = None
 
     async def take_over(self) -> None:
         """Count what was spent before us; the first call does, later ones return at once."""
-        if self._taken_over:
+        if self._requests is not None:
             return
-        self._taken_over = True
         value = self._table.get(SPENT_KEY)
+        self._requests = {} if value is None else Spent.model_validate_json(value).requests
+        self._forget_old()
+        budget = self._service.budget
         if value is None:
-            await self._budget.spend_as_past(self._budget.limit // 2)
-            return
-        spent = Spent.model_validate_json(value)
-        if minute_before(self._clock(), spent):
-            await self._budget.spend_as_past(spent.requests + UNRECORDED_MOST)
+            await budget.spend_as_past(budget.limit // 2)
+        elif self._requests:
+            await budget.spend_as_past(sum(self._requests.values()) + UNRECORDED_MOST)
 
     async def record(self, *, at_once: bool = False) -> None:
-        """Write down what the last minute holds: `at_once`, else every few steps and every few seconds."""
-        now = self._clock()
+        """Write down what the last minute holds: `at_once`, else every few steps."""
         self._steps += 1
-        is_old = self._recorded_at is None or (now - self._recorded_at).total_seconds() >= SECONDS_PER_RECORD
-        if at_once or is_old or self._steps >= STEPS_PER_RECORD:
-            self._steps, self._recorded_at = 0, now
-            spent = await self._budget.spent()
-            BUDGET_SPENT.set(spent)
-            BUDGET_LIMIT.set(self._budget.limit)
-            self._table[SPENT_KEY] = written(Spent(at=now, requests=spent))
+        if self._requests is None or (not at_once and self._steps < STEPS_PER_RECORD):
+            return
+        self._steps = 0
+        bucket = self._now() // BUCKET_SECONDS * BUCKET_SECONDS
+        made, self._counted = self._service.requests - self._counted, self._service.requests
+        self._requests[bucket] = self._requests.get(bucket, 0) + made
+        self._forget_old()
+        self._table[SPENT_KEY] = written(Spent(requests=self._requests))
+        BUDGET_SPENT.set(await self._service.budget.spent())
+        BUDGET_LIMIT.set(self._service.budget.limit)
+
+    def _forget_old(self) -> None:
+        oldest = self._now() - WINDOW_SECONDS - BUCKET_SECONDS
+        self._requests = {bucket: made for bucket, made in (self._requests or {}).items() if bucket >= oldest}
+
+    def _now(self) -> int:
+        return int(self._clock().timestamp())

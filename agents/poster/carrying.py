@@ -176,7 +176,7 @@ class Carrying:
         rows = self.company_rows(command, known)
         if step.absent_after:
             await self._tell_absent(task, step.absent_after)
-        await self._ifs.service.budget.acquire()
+        await self._ifs.service.admit()
         await self._budget.record(at_once=True)
         sent_at = self._clock()
         self._commands[command_key(command.command_id)] = written(Intent(sent_at=sent_at, rate=known))
@@ -274,7 +274,11 @@ class Carrying:
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Read, and try again without end while IFS is in trouble; what trying cannot heal is raised."""
-        return await persevere(call, back_off=self._back_off, on_wait=_note_trouble)
+
+        async def read() -> T:  # tenacity awaits what is itself a coroutine function, and not what a lambda returns
+            return await call()
+
+        return await persevere(read, back_off=self._back_off, on_wait=_note_trouble)
 
     async def _wait(self, pause: Pause) -> None:
         seconds = self._back_off.wait(pause.attempt, pause.retry_after)

@@ -43,7 +43,7 @@ class Poster:
         self._commands = commands
         self._app_id = app_id
         self._clock = clock
-        self._budget = RecordedBudget(ifs.service.budget, commands, clock)
+        self._budget = RecordedBudget(ifs.service, commands, clock)
         self._carrying = Carrying(
             ifs,
             names=names,

@@ -3,7 +3,6 @@
 An outcome does not hold the voucher's rows: they follow from the command and the rate, today and in ten years.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -59,10 +58,9 @@ _ENTRY: TypeAdapter[Intent | PostedOutcome | RejectedOutcome] = TypeAdapter(Entr
 
 
 class Spent(Model):
-    """How much of the rate budget was used in the minute before `at`."""
+    """Requests of the last minute: the start of each few seconds (since 1970) to how many were made in them."""
 
-    at: Time
-    requests: int
+    requests: dict[int, int]
 
 
 def command_key(command_id: str) -> str:
@@ -81,8 +79,3 @@ def read_entry(value: bytes | None) -> Intent | Outcome | None:
 def written(entry: Model) -> bytes:
     """Return an entry as the table keeps it."""
     return entry.__pydantic_serializer__.to_json(entry, by_alias=True, exclude_defaults=False)
-
-
-def minute_before(now: datetime, spent: Spent) -> bool:
-    """Tell whether anything of `spent` may still lie within the last minute."""
-    return (now - spent.at).total_seconds() < 60

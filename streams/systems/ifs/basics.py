@@ -4,7 +4,7 @@ Names are those of IFS's Accounting Rules: CompanyFinance, CurrencyType, Currenc
 """
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -113,32 +113,54 @@ class Basics:
         )
         if rate is None or factor is None or rate <= 0 or factor <= 0:
             raise UnusableRateError(f"the rate of {currency} in company {company.company} is not a positive number")
-        inverted = await self.quoted_inverted(company, currency_type)
+        inverted = await self.quoted_inverted(company, currency_type, row)
         return self._rates.put(key, Rate(rate, factor, inverted=inverted))
 
-    async def quoted_inverted(self, company: Company, currency_type: str) -> bool:
+    async def quoted_inverted(
+        self, company: Company, currency_type: str, rate_row: Mapping[str, Any] | None = None
+    ) -> bool:
         """Tell whether rates of this type say how much foreign currency one unit of the company's own buys.
 
-        IFS keeps that with the type's reference currency. A tenant that does not offer the set quotes directly.
+        IFS keeps that with the type's reference currency, and shows it with the type; some projections show it with
+        the rate. A tenant that offers none of these quotes directly.
+
+        Raises:
+            UnusableRateError: the type is quoted against another currency than the company's.
+
         """
+        if rate_row and rate_row.get("Inverted") is not None:
+            self._demand_own_currency(company, currency_type, rate_row)
+            return _true(rate_row["Inverted"])
         key = (company.company, currency_type)
         kept = self._inverted.get(key)
         if kept is not None:
             return kept
-        condition = odata.all_of(odata.equal("Company", company.company), odata.equal("CurrencyType", currency_type))
-        try:
-            rows = (await self._service.page(RATES, "CurrencyTypeSet", odata.query(filter=condition, top=1))).rows
-        except NotFoundError:
-            log.warning("IFS offers no CurrencyTypeSet: rates are taken as quoted directly", company=company.company)
-            rows = []
-        row = rows[0] if rows else {}
+        of_company = odata.equal("Company", company.company)
+        of_type = odata.all_of(of_company, odata.equal("CurrencyType", currency_type))
+        row = await self._optional_row(RATES, "CurrencyTypeSet", of_type)
+        self._demand_own_currency(company, currency_type, row)
+        if row.get("Inverted") is None:
+            of_currency = odata.all_of(of_company, odata.equal("CurrencyCode", company.currency))
+            row = await self._optional_row("CurrencyCodesHandling", "CurrencyCodeSet", of_currency)
+        return self._inverted.put(key, _true(row.get("Inverted")))
+
+    @staticmethod
+    def _demand_own_currency(company: Company, currency_type: str, row: Mapping[str, Any]) -> None:
         reference = row.get("RefCurrencyCode")
         if reference and reference != company.currency:
             raise UnusableRateError(
                 f"currency type {currency_type} of company {company.company} is quoted against {reference}, "
                 f"the company's own currency is {company.currency}: set another currency type"
             )
-        return self._inverted.put(key, _true(row.get("Inverted")))
+
+    async def _optional_row(self, projection: str, entity_set: str, condition: str) -> Mapping[str, Any]:
+        """Return the first row of a set that not every tenant offers; an empty one where it is not there."""
+        try:
+            page = await self._service.page(projection, entity_set, odata.query(filter=condition, top=1))
+        except NotFoundError as error:
+            log.warning("IFS does not say how rates are quoted: taken as direct", error=str(error))
+            return {}
+        return page.rows[0] if page.rows else {}
 
     async def _company_row(self, company: str) -> dict[str, Any] | None:
         """Read by key, and where there is nothing under the key once more by filter: not every gateway knows both."""

@@ -82,9 +82,12 @@ class IfsClient:
         for chunk, condition in odata.chunked(url, odata.equal("Company", company), "VoucherText2", references):
             query = odata.query(filter=condition, top=len(chunk) + 1)
             rows, tag = await self._look(self._settings.projection, SET, query)
-            for row in sorted(rows, key=lambda row: str(row.get("VoucherNo")), reverse=True):
-                # A person may have copied the voucher with its text: the lowest number, set last, is ours.
-                found[_matching(row, "VoucherText2", chunk)] = Found(_number(row, company))
+            for row in rows:
+                reference, number = _matching(row, "VoucherText2", chunk), _number(row, company)
+                known = found.get(reference)
+                # A person may have copied the voucher with its text: the older one is ours.
+                if known is None or _age(number) < _age(known.number):
+                    found[reference] = Found(number)
         if tag is None and self._settings.etag == "required":
             raise SettingsError(
                 f"IFS gives no tag for {self._settings.projection}.svc/{SET}: neither an ETag header nor @odata.etag. "
@@ -112,7 +115,7 @@ class IfsClient:
             return None
 
     async def create(self, command: PostVoucher, rows: Sequence[VoucherRow], rate: Rate, tag: str | None) -> Created:
-        """Send the one POST. Its place in the budget must have been taken (`service.budget.acquire`).
+        """Send the one POST. Its place in the budget must have been taken (`service.admit`).
 
         `Prefer: wait` makes IFS give up in time: what it has not done by then, it does not do later.
         """
@@ -183,6 +186,10 @@ def _number(row: Mapping[str, Any], company: str) -> VoucherNumber:
         raise LookUpRefusedError(
             f"IFS names no voucher type, year or number for a voucher it has: {error!r}"
         ) from error
+
+
+def _age(number: VoucherNumber) -> tuple[int, int]:
+    return number.accounting_year, number.voucher_no
 
 
 def _number_told(answer: Answer, company: str) -> VoucherNumber | None:

@@ -40,14 +40,20 @@ def budget_of(settings: IfsSettings) -> RateBudget:
 class Service:
     """Asks projections. Every request waits for its place in the budget first."""
 
-    def __init__(self, session: FarSide, budget: RateBudget, *, base_url: str = "") -> None:
+    def __init__(self, session: FarSide, budget: RateBudget) -> None:
         self._session = session
         self.budget = budget
-        self._root = f"{base_url.rstrip('/')}{ROOT}"
+        self.requests = 0
+        """Requests admitted so far."""
 
     def url(self, projection: str, path: str) -> str:
         """Return the address of an entity set or entity, without a query."""
-        return f"{self._root}/{projection}.svc/{path}"
+        return f"{ROOT}/{projection}.svc/{path}"
+
+    async def admit(self) -> None:
+        """Wait for one request's place in the budget; reads do so themselves, a POST's must be taken before it."""
+        await self.budget.acquire()
+        self.requests += 1
 
     async def entity(self, projection: str, path: str) -> dict[str, Any] | None:
         """Read one entity by its key; None if there is none under the key.
@@ -91,7 +97,7 @@ class Service:
         raise TroubleError(f"IFS {projection}.svc/{path}: more than {MOST_PAGES} pages, so the read was given up")
 
     async def post(self, url: str, body: Any, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
-        """Send a write, whose place in the budget the caller took before (`budget.acquire`).
+        """Send a write, whose place in the budget the caller took before (`admit`).
 
         Raises:
             UncertainError: it may have been done.
@@ -103,7 +109,7 @@ class Service:
         )
 
     async def _get(self, url: str, query: str) -> Answer:
-        await self.budget.acquire()
+        await self.admit()
         return await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
 
     def _next(self, projection: str, link: object) -> str | None:
