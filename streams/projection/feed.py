@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from schemas.errors import TopicsError
 from schemas.topics import TopicNames
-from streams.log.reader import Bounds, follow, log_bounds, read_to_end
+from streams.log.reader import Batch, Bounds, follow, log_bounds, read_to_end
 from streams.projection.projector import LogChangedError, Projector
 from streams.settings import KafkaSettings
 
@@ -59,12 +59,21 @@ async def keep_up(
     async with aclosing(follow(kafka, full_names, starts, bounds)) as batches:
         async for batch in batches:
             try:
-                # SQLite waits for the disk: in a thread, so that pages are answered meanwhile.
-                new = await asyncio.to_thread(projector.apply, batch.records)
+                new = await _apply_in_thread(projector, batch)
             except LogChangedError:
                 projector.store.clear()
                 raise TopicsError("a topic was made anew: the read model is built again") from None
             yield Fed(new, batch.behind)
+
+
+async def _apply_in_thread(projector: Projector, batch: Batch) -> int:
+    """Write in a thread, since SQLite waits for the disk; a cancelled caller still waits, as the file is in use."""
+    applied = asyncio.ensure_future(asyncio.to_thread(projector.apply, batch.records))
+    try:
+        return await asyncio.shield(applied)
+    except asyncio.CancelledError:
+        await asyncio.wait({applied})
+        raise
 
 
 async def _read(

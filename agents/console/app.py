@@ -1,0 +1,100 @@
+"""The console process: a read model that follows the log, pages and API on top of it."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from agents.console import api, pages
+from agents.console.access import Access
+from agents.console.feed import FeedState, run_feed
+from agents.console.guard import ACCESS, access, add_headers, errors
+from agents.console.templating import HERE, TEMPLATES, environment
+from agents.serving import add_probes, run, start_site, stop_signal
+from schemas.topics import TopicNames
+from streams.log.connection import connection_options
+from streams.projection.projector import Projector
+from streams.projection.queries import ReadModel
+from streams.projection.store import Store
+from streams.settings import Settings
+
+PATIENCE_SECONDS = 10.0
+"""How long a new console waits for the one that it replaces to let go of the file."""
+LARGEST_FORM_BYTES = 16 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Application:
+    """Return the application.
+
+    Raises:
+        SettingsError: a token cannot be read, or none is set and the console would listen on a network.
+
+    """
+    app = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[errors, access])
+    app[ACCESS] = Access(settings.console.tokens, settings.console.host)
+    app[TEMPLATES] = environment()
+    app[api.MODEL] = model
+    app[api.STATE] = state
+    app[api.KAFKA] = settings.kafka
+    app[api.NAMES] = TopicNames(settings.kafka.topic_prefix, settings.app_id)
+    app.on_response_prepare.append(add_headers)
+    app.router.add_get("/", pages.get_overview, name="overview")
+    app.router.add_get("/records/{id}", pages.get_record_page, name="record")
+    app.router.add_get("/login", pages.get_login, name="login")
+    app.router.add_post("/login", pages.post_login)
+    app.router.add_post("/logout", pages.post_logout)
+    app.router.add_get("/api/records", api.get_records)
+    app.router.add_get("/api/records/{id}", api.get_record)
+    app.router.add_get("/api/missing-mappings", api.get_missing_mappings)
+    app.router.add_get("/api/mappings", api.get_mappings)
+    app.router.add_get("/api/summary", api.get_summary)
+    app.router.add_static("/static/", HERE / "static")
+    add_probes(app, lambda: _why_not_ready(state))
+    return app
+
+
+def run_console(settings: Settings) -> None:
+    """Run the process until it is asked to stop (SIGTERM, SIGINT); Kafka need not be there when it starts.
+
+    Raises:
+        SettingsError: a setting is missing or wrong, or the port is taken.
+        ProjectionError: the read model's file cannot be written, or another console writes it.
+
+    """
+    run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    connection_options(settings.kafka)  # an unusable certificate or a missing server list is told at once
+    path = settings.data_dir / "console.sqlite"
+    state = FeedState()
+    app = create_app(settings, ReadModel(path), state)
+    if app[ACCESS].is_open:
+        log.warning("no tokens are set: whoever is on this machine may look, nobody else", host=settings.console.host)
+    with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
+        site = await start_site(app, settings.console.host, settings.console.port)
+        feed = asyncio.ensure_future(run_feed(state, Projector(store, app[api.NAMES]), settings.kafka, app[api.NAMES]))
+        stop = asyncio.ensure_future(stop_signal())
+        try:
+            await asyncio.wait({feed, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if feed.done():
+                feed.result()
+        finally:
+            await _end(feed, stop)
+            await site.stop()
+
+
+async def _end(*tasks: asyncio.Future[None]) -> None:
+    """Cancel and wait: the feed's thread must have let go of the file before it is closed."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _why_not_ready(state: FeedState) -> list[str]:
+    if state.caught_up:
+        return []
+    behind = "" if state.behind is None else f", {state.behind} records to go"
+    return [state.trouble or f"the read model has not caught up with the log yet{behind}"]
