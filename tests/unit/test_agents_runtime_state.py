@@ -1,0 +1,352 @@
+"""Tables: what is confirmed, what is not yet, and whose writes count."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agents.runtime import failure
+from agents.runtime.entries import FORGET_AFTER_SECONDS, Entries, MemoryEntries, RocksEntries
+from agents.runtime.failure import ExitCode
+from agents.runtime.outbox import Outbox
+from agents.runtime.state import PartitionState
+from agents.runtime.table import StateTable
+from agents.runtime.work import Abandoned, NotInHandlerError, Work, current_work
+from schemas.errors import SettingsError
+from streams.log.producer import RecordTooLargeError
+
+
+class ProcessEndedError(BaseException):
+    """Stands for os._exit()."""
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise ProcessEndedError
+
+    monkeypatch.setattr(failure.os, "_exit", end)
+    return codes
+
+
+@dataclass
+class Record:
+    offset: int
+    key: bytes
+    value: bytes | None
+    epoch: int
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("epoch", str(self.epoch).encode())]
+
+
+@dataclass
+class Confirmation:
+    offset: int
+
+
+@dataclass
+class SlowProducer:
+    """Takes records and confirms them when told to."""
+
+    sent: list[tuple[bytes | None, bytes | None, asyncio.Future[Confirmation]]] = field(default_factory=list)
+
+    async def send(
+        self, _topic: str, *, key: bytes | None, value: bytes | None, **_: object
+    ) -> asyncio.Future[Confirmation]:
+        future: asyncio.Future[Confirmation] = asyncio.get_running_loop().create_future()
+        self.sent.append((key, value, future))
+        return future
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def new_entries(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Entries]:
+    def make() -> Entries:
+        return MemoryEntries() if request.param == "memory" else RocksEntries(tmp_path / "table" / "0")
+
+    return make
+
+
+def owned(entries: Entries, *, end: int = 0, generation: int = 1) -> PartitionState:
+    state = PartitionState("changelog", 0, entries)
+    state.own(generation, end)
+    return state
+
+
+def test_a_write_is_seen_at_once_and_becomes_an_entry_when_it_is_confirmed(new_entries: Callable[[], Entries]) -> None:
+    state = owned(new_entries())
+
+    change = state.write(b"a", b"1")
+
+    assert state.get(b"a") == b"1"
+    assert state.entries.get(b"a") is None
+    state.confirm(change, 0)
+    assert state.entries.get(b"a") == b"1"
+    assert state.entries.offset == 0
+    state.close()
+
+
+def test_what_was_never_confirmed_is_dropped_and_the_confirmed_value_is_back(
+    new_entries: Callable[[], Entries],
+) -> None:
+    state = owned(new_entries())
+    state.confirm(state.write(b"a", b"good"), 0)
+    state.write(b"a", b"of an event that was cut off")
+
+    assert state.drop_unconfirmed()
+
+    assert state.get(b"a") == b"good"
+    assert not state.drop_unconfirmed()
+    state.close()
+
+
+def test_an_empty_value_is_a_value_also_right_after_a_deletion(new_entries: Callable[[], Entries]) -> None:
+    state = PartitionState("changelog", 0, new_entries())
+
+    state.restore([Record(0, b"a", b"1", 1), Record(1, b"a", None, 1), Record(2, b"a", b"", 1)])
+
+    assert state.get(b"a") == b""
+    state.close()
+
+
+def test_all_entries_are_the_confirmed_ones_with_the_newer_writes_over_them(
+    new_entries: Callable[[], Entries],
+) -> None:
+    state = owned(new_entries())
+    state.confirm(state.write(b"kept", b"1"), 0)
+    state.confirm(state.write(b"changed", b"1"), 1)
+    state.confirm(state.write(b"gone", b"1"), 2)
+    state.write(b"changed", b"2")
+    state.write(b"gone", None)
+    state.write(b"new", b"1")
+
+    assert dict(state.items()) == {b"kept": b"1", b"changed": b"2", b"new": b"1"}
+    state.close()
+
+
+def test_a_confirmation_that_is_not_the_next_offset_shows_another_writer_and_ends_the_process(ended: list[int]) -> None:
+    state = owned(MemoryEntries(), end=5)
+    change = state.write(b"a", b"1")
+
+    with pytest.raises(ProcessEndedError):
+        state.confirm(change, 7)
+
+    assert ended == [ExitCode.CHANGELOG]
+
+
+def test_a_confirmation_after_the_partition_was_let_go_changes_nothing() -> None:
+    entries = MemoryEntries()
+    state = owned(entries)
+    change = state.write(b"a", b"1")
+    state.close()
+
+    state.confirm(change, 3)
+
+    assert entries.get(b"a") is None
+
+
+def test_a_stale_write_is_passed_over_and_its_key_remembered() -> None:
+    state = PartitionState("changelog", 0, MemoryEntries())
+
+    state.restore([Record(0, b"a", b"of the owner", 8), Record(1, b"a", b"of one thought dead", 7)])
+
+    assert state.get(b"a") == b"of the owner"
+    assert state.doubtful == {b"a"}
+    assert state.entries.offset == 1
+
+
+def test_the_epoch_is_above_the_changelogs_even_when_the_broker_counts_generations_from_one_again() -> None:
+    state = PartitionState("changelog", 0, MemoryEntries())
+    state.restore([Record(0, b"a", b"1", 57)])
+
+    state.own(1, 1)
+
+    assert state.epoch == 58
+
+
+def test_records_compacted_away_at_the_end_do_not_count_as_missing(ended: list[int]) -> None:
+    state = PartitionState("changelog", 0, MemoryEntries())
+    state.restore([Record(0, b"a", b"1", 1)])
+
+    state.own(2, 10)
+    state.confirm(state.write(b"a", b"2"), 10)
+
+    assert ended == []
+    assert state.entries.offset == 10
+
+
+async def test_an_older_write_that_is_sent_late_does_not_land_behind_the_newer_one() -> None:
+    producer = SlowProducer()
+    outbox = Outbox(producer)  # type: ignore[arg-type]
+    state = owned(MemoryEntries())
+    slow, quick = Work(outbox, 0, "slow", None), Work(outbox, 0, "quick", None)
+    slow.add_change(state.write(b"a", b"older"))
+    quick.add_change(state.write(b"a", b"newer"))
+
+    await quick.finish()
+    await slow.finish()
+
+    assert [(key, value) for key, value, _ in producer.sent] == [(b"a", b"newer")]
+    assert not slow.is_done
+    producer.sent[0][2].set_result(Confirmation(0))
+    await asyncio.sleep(0)
+    assert slow.is_done
+
+
+def test_a_database_knows_its_offset_and_epoch_after_it_was_opened_again(tmp_path: Path) -> None:
+    first = RocksEntries(tmp_path / "table" / "3")
+    first.apply([(b"a", b"1"), (b"b", b"2"), (b"a", None)], 41, 7)
+    first.close()
+
+    again = RocksEntries(tmp_path / "table" / "3")
+
+    assert (again.offset, again.epoch) == (41, 7)
+    assert dict(again.items()) == {b"b": b"2"}
+    again.close()
+
+
+def test_a_database_that_was_not_kept_in_step_for_long_is_forgotten_since_deletions_are(tmp_path: Path) -> None:
+    first = RocksEntries(tmp_path / "table" / "0")
+    first.apply([(b"deleted meanwhile", b"1")], 5, 1)
+    first.close()
+    long_ago = time.time() - FORGET_AFTER_SECONDS - 60
+    for path in (*(tmp_path / "table" / "0").iterdir(), tmp_path / "table" / "0", tmp_path / "table" / "0.in-step"):
+        os.utime(path, (long_ago, long_ago))
+
+    again = RocksEntries(tmp_path / "table" / "0")
+
+    assert again.offset == -1
+    assert list(again.items()) == []
+    again.close()
+
+
+def test_a_database_in_use_says_so(tmp_path: Path) -> None:
+    first = RocksEntries(tmp_path / "table" / "0")
+
+    with pytest.raises(SettingsError, match="another worker using the same ZIFS_DATA_DIR"):
+        RocksEntries(tmp_path / "table" / "0")
+
+    first.close()
+
+
+@pytest.fixture
+def table() -> StateTable:
+    table = StateTable("records", partitions=1, changelog_topic="changelog", largest_record_bytes=3000)
+    table.states[0] = owned(MemoryEntries())
+    return table
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work(Outbox(SlowProducer()), 0, "documents[0]@7", None)  # type: ignore[arg-type]
+
+
+def test_a_table_cannot_be_used_outside_a_handler(table: StateTable) -> None:
+    with pytest.raises(NotInHandlerError, match="inside a handler"):
+        table.get("a")
+    with pytest.raises(NotInHandlerError, match="inside a handler"):
+        table["a"] = b"1"
+
+
+async def test_a_table_reads_what_it_wrote_in_text_keys(table: StateTable, work: Work) -> None:
+    current_work.set(work)
+
+    table["Ä"] = b""
+
+    assert "Ä" in table
+    assert table["Ä"] == b""
+    assert table.get("b", b"nothing") == b"nothing"
+    assert table
+    assert list(table.items()) == [("Ä", b"")]
+    with pytest.raises(KeyError):
+        table["b"]
+
+
+async def test_deleting_what_is_not_there_writes_nothing(table: StateTable, work: Work) -> None:
+    current_work.set(work)
+
+    assert table.pop("a") is None
+    with pytest.raises(KeyError):
+        del table["a"]
+
+    await work.transmit()
+    assert work.unconfirmed == set()
+
+
+async def test_a_value_that_the_changelog_would_refuse_is_refused_before_anything_is_written(
+    table: StateTable, work: Work
+) -> None:
+    current_work.set(work)
+
+    with pytest.raises(RecordTooLargeError, match="table records is over 3000 bytes"):
+        table["a"] = b"x" * 3000
+
+    assert "a" not in table
+
+
+async def test_a_table_takes_nothing_from_a_work_that_was_cut_off_or_has_returned(
+    table: StateTable, work: Work
+) -> None:
+    current_work.set(work)
+    await work.finish()
+    with pytest.raises(NotInHandlerError, match="has returned"):
+        table["a"] = b"1"
+
+    work.cut_off()
+
+    with pytest.raises(Abandoned):
+        table["a"] = b"1"
+    with pytest.raises(Abandoned):
+        work.send("out", key=b"a")
+
+
+async def test_effects_are_sent_in_the_order_they_were_asked_for_and_awaiting_one_sends_those_before_it(
+    table: StateTable,
+) -> None:
+    producer = SlowProducer()
+    work = Work(Outbox(producer), 0, "documents[0]@7", None)  # type: ignore[arg-type]
+    current_work.set(work)
+    work.send("out", key=b"first")
+    table["second"] = b"2"
+    sending = work.send("out", key=b"third")
+    work.send("out", key=b"fourth")
+
+    waiting = asyncio.ensure_future(sending)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert [key for key, _, _ in producer.sent] == [b"first", b"second", b"third", b"fourth"]
+    assert not waiting.done()
+    for number, (_, _, future) in enumerate(producer.sent):
+        future.set_result(Confirmation(0 if number == 1 else number))
+    assert (await waiting).offset == 2
+    await work.confirmed()
+
+
+async def test_a_record_that_kafka_does_not_take_ends_the_process(ended: list[int]) -> None:
+    producer = SlowProducer()
+    work = Work(Outbox(producer), 0, "documents[0]@7", None)  # type: ignore[arg-type]
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    work.send("out", key=b"a")
+    await work.transmit()
+
+    producer.sent[0][2].set_exception(TimeoutError())
+    await asyncio.sleep(0)
+
+    assert ended == [ExitCode.LOG]
+
+
+async def test_a_large_record_is_refused_before_it_is_added(work: Work) -> None:
+    with pytest.raises(RecordTooLargeError, match="over 16777216 bytes"):
+        work.send("out", key=b"a", value=b"x" * 16 * 1024 * 1024)
+
+    await work.transmit()
+    assert work.unconfirmed == set()
