@@ -134,7 +134,7 @@ class Collector:
                 if document_id != errand.object_id:
                     await self._hand_over(errand, document_id, state, work)
                     return
-            state = self._received(errand, state, work)
+            state = await self._received(errand, state, work)
             with fetch_timed(errand.document_type):
                 fetched = await self._fetch(errand, state)
         except NotFoundError as error:
@@ -150,12 +150,13 @@ class Collector:
         _send(work, self._tell.later(errand, errand.of(errand.document_type, document_id)))
         await self._end(errand, state, work, "handed-over")
 
-    def _received(self, errand: Errand, state: ObjectState, work: Work) -> ObjectState:
-        """Write `received` for a record that begins, or begins anew after it failed."""
+    async def _received(self, errand: Errand, state: ObjectState, work: Work) -> ObjectState:
+        """Write `received` for a record that begins, or begins anew; at once, since Zuora may be down for hours."""
         if state.captured or state.status is Status.RECEIVED or state.status is Status.FETCHED:
             return state
         message, state = self._tell.step(errand, state, Status.RECEIVED, errand.notification.received_at)
         _send(work, message)
+        await work.confirmed()
         return state
 
     async def _fetch(self, errand: Errand, state: ObjectState) -> Fetched | None:
@@ -238,7 +239,7 @@ class Collector:
         if state.captured:
             _send(work, self._tell.dead_letter(errand.event, reason))
         else:
-            state = self._received(errand, state, work)
+            state = await self._received(errand, state, work)
             message, state = self._tell.step(errand, state, Status.FAILED, self._clock(), reason=reason)
             _send(work, message)
         _log.warning("cannot be fetched", record=errand.record_id, reason=reason)

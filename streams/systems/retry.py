@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ OnWait = Callable[[ConnectorError, float], None]
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A far side that asks for more is asked again after an hour."""
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+"""Whole seconds by the RFC; proxies are seen to send fractions."""
 _HIGHEST_POWER = 30
 """Beyond it the wait is at its longest anyway, and 2 to the power would overflow a float after weeks of trouble."""
 
@@ -86,7 +89,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = No
     None without one, or with one that cannot be read; never negative, at most an hour.
     """
     value = headers.get("Retry-After", "").strip()
-    seconds = float(value) if value.isascii() and value.isdigit() else _until(value, now or utc_now())
+    seconds = float(value) if _SECONDS.fullmatch(value) else _until(value, now or utc_now())
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 

@@ -34,6 +34,7 @@ def test_the_server_s_retry_after_is_the_least_wait() -> None:
     [
         ("120", 120.0),
         ("0", 0.0),
+        ("0.5", 0.5),
         (" 7 ", 7.0),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),

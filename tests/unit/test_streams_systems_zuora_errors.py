@@ -85,6 +85,8 @@ def test_every_other_answer_is_an_error(status: int, body: Any, kind: type[FarSi
         ({"Retry_After": "1", "RateLimit_Reset": "60", "RateLimit_Remaining": "900"}, 1),
         ({"RateLimit_Remaining": "0", "RateLimit_Reset": "600"}, 600),
         ({"RateLimit_Remaining": "0", "RateLimit_Reset": "600", "Retry_After": "1"}, 600),
+        ({"RateLimit_Remaining": "5", "RateLimit_Reset": "600"}, None),
+        ({"RateLimit_Reset": "600"}, 600),
         ({"RateLimit_Reset": "soon"}, None),
         ({"RateLimit_Reset": "999999999"}, 3600),
         ({}, None),

@@ -150,6 +150,6 @@ def _least_wait(headers: Mapping[str, str]) -> float | None:
     """
     asked = retry_after_seconds(headers)
     reset = headers.get("RateLimit-Reset", "").strip()
-    if not (reset.isascii() and reset.isdigit()) or (asked is not None and headers.get("RateLimit-Remaining") != "0"):
+    if headers.get("RateLimit-Remaining", "0").strip() != "0" or not (reset.isascii() and reset.isdigit()):
         return asked
     return min(max(float(reset), asked or 0.0), LONGEST_RETRY_AFTER_SECONDS)
