@@ -17,7 +17,7 @@ from deploy.kafka.readiness import answers
 from deploy.kafka.storage import Addresses, format_once, java_command, properties, require_room
 
 HEAP_MIB = 512
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
 # How long a broker whose parent was killed may take to go before its folder counts as in use.

@@ -76,7 +76,7 @@ async def test_what_was_written_is_there_after_a_stop_and_after_a_kill(kafka_pro
 def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
+            [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )
@@ -95,7 +95,7 @@ def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
 
 def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
+        [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
     )
@@ -125,7 +125,7 @@ def test_a_broker_told_so_stops_with_the_process_that_started_it(tmp_path: Path)
 
 def test_a_broker_that_dies_is_reported_in_one_line(tmp_path: Path) -> None:
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "deploy.kafka", "--port", "0", "--data-dir", str(tmp_path)],
+        [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
