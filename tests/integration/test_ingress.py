@@ -205,7 +205,7 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
         "ZIFS_INGRESS__PORT": str(port),
         "ZIFS_INGRESS__ALLOW_ANONYMOUS": "true",
     }
-    command = [sys.executable, "-c", "from agents.cli.processes import ingress; ingress()"]
+    command = [sys.executable, "-m", "agents", "ingress"]
     process = subprocess.Popen(  # noqa: S603 - our own program
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -220,6 +220,33 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
     assert process.returncode == 0
     assert "waiting for Kafka" in logs
     assert "Traceback" not in logs
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ZIFS_KAFKA__BOOTSTRAP_SERVERS": ""}, "ZIFS_KAFKA__BOOTSTRAP_SERVERS"),
+        ({"ZIFS_INGRESS__ALLOW_ANONYMOUS": "false"}, "ZIFS_INGRESS__HMAC_SECRET"),
+        ({"ZIFS_INGRESS__HMAC_SECRET": "hunter2", "ZIFS_INGRESS__HMAC_ALGORITHM": "md5"}, "md5 is refused"),
+        ({"ZIFS_INGRESS__PORT": "70000"}, "ZIFS_INGRESS__PORT"),
+        ({"ZIFS_INGRESS__HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
+    ],
+    ids=["no broker named", "no authentication", "unsafe algorithm", "no such port", "not an address of this machine"],
+)
+def test_wrong_settings_end_the_process_with_2_and_a_line_that_names_them(changed: dict[str, str], said: str) -> None:
+    environment = os.environ | {
+        "ZIFS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "ZIFS_INGRESS__PORT": "0",
+        "ZIFS_INGRESS__ALLOW_ANONYMOUS": "true",
+    }
+    command = [sys.executable, "-m", "agents", "ingress"]
+    ended = subprocess.run(  # noqa: S603 - our own program
+        command, cwd=ROOT, env=environment | changed, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert "hunter2" not in ended.stderr
 
 
 async def eventually_alive(process: subprocess.Popen[str], url: str) -> None:
