@@ -101,7 +101,7 @@ def make_apps(producer: LogProducer) -> list[StreamApp]:  # noqa: C901 - three s
 
     async def post_command(event: Event, work: Work) -> None:
         command = f"{event.key.decode()}/{json.loads(event.value)['number']}"
-        if command in done:
+        if done.get(command) == b"":  # an intent alone may have got no further
             return
         done[command] = b"intent"
         await work.confirmed()
