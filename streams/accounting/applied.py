@@ -21,7 +21,14 @@ def evaluate_applied(
     Posting rules and cutover are not asked again: the payment is posted in `company`. Dated as the parts were changed;
     the rate stays that of the payment's own date. CHANGED_AFTER_POSTING where its account has moved to another company
     since, which a person must put right. The reference is `applied_reference`.
+
+    Raises:
+        ValueError: the document does not post.
+
     """
+    dated = voucher_date or document.applied_on or document.dated
+    if not document.posts or dated is None:
+        raise ValueError(f"{document.record_id} does not post: nothing of it can be applied")
     account_key = keys.account_key(document.account_id)
     account = chart.mapped(account_key)
     waits_for = frozenset({account_key})
@@ -35,7 +42,4 @@ def evaluate_applied(
     terms = chart.company(company_key)
     resolver = Resolver(chart, document, account, company)
     resolver.versions.update(versions_of((account_key, account), (company_key, terms)))
-    dated = voucher_date or document.applied_on or document.dated
-    if dated is None:  # only where a document does not post, and then nothing of it is booked
-        raise ValueError(f"{document.record_id} does not post")
     return evaluate_postings(applied_postings(document, booked), resolver, terms, dated, waits_for)

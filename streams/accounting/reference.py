@@ -30,14 +30,14 @@ def reversal_reference(reversed_reference: str) -> str:
     return f"{reversed_reference}-R"
 
 
-def applied_reference(number: str, last_reference: str, booked: Decimal, unapplied: Decimal) -> str:
+def applied_reference(number: str, document_id: str, last_reference: str, booked: Decimal, unapplied: Decimal) -> str:
     """Return the reference of a payment's change of U, from what is booked to what it is now.
 
     `last_reference` is that of the payment's newest voucher, its own or of the change before: U may go from 100 to 350
     twice in a payment's life, and the second time is another voucher.
     """
     amounts = (format(amount.normalize() + 0, "f") for amount in (booked, unapplied))
-    return f"{_readable(number)}-{_digest(last_reference, *amounts)}-A"
+    return f"{_readable(number or document_id)}-{_digest(last_reference, *amounts)}-A"
 
 
 def _readable(number: str) -> str:

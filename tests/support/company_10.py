@@ -60,7 +60,7 @@ def rounding(to: str) -> ChartRuleSet:
 
 
 def without(kind: str, value: str | None = None, match_on: str | None = None) -> ChartRuleRemoved:
-    return ChartRuleRemoved(**CHANGE, company="10", kind=kind, match_value=value, match_on=match_on)  # type: ignore[arg-type]
+    return ChartRuleRemoved(**CHANGE, company="10", kind=kind, match_value=value, match_on=match_on)
 
 
 def rule(document_type: str, post: bool = True, company: str = "10", **options: Any) -> PostingRuleSet:  # noqa: FBT001, FBT002
@@ -77,7 +77,7 @@ def company(**terms: Any) -> CompanySet:
 
 def _chart_rule(kind: str, to: str, **key: Any) -> ChartRuleSet:
     gl_account, code_parts = _split(to)
-    return ChartRuleSet(**CHANGE, company="10", kind=kind, gl_account=gl_account, code_parts=code_parts, **key)  # type: ignore[arg-type]
+    return ChartRuleSet(**CHANGE, company="10", kind=kind, gl_account=gl_account, code_parts=code_parts, **key)
 
 
 def _split(to: str) -> tuple[str, dict[Any, str]]:

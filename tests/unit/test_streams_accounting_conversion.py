@@ -19,7 +19,7 @@ from tests.support.company_10 import (
 
 
 def row(account: str, side: str, amount: str) -> VoucherRow:
-    return VoucherRow(account=account, text="row", **{side: Decimal(amount)})  # type: ignore[arg-type]
+    return VoucherRow(account=account, text="row", **{side: Decimal(amount)})
 
 
 @pytest.mark.parametrize(

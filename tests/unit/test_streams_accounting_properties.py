@@ -74,7 +74,9 @@ def memos(draw: st.DrawFn) -> DocumentCaptured:
     nets = draw(st.lists(st.tuples(st.sampled_from(["ANL", "SVC", "NEW"]), CENTS, CENTS), min_size=1, max_size=4))
     entries = [memo_item(sku, money(net), VAT25=money(tax)) for sku, net, tax in nets]
     amount = money(sum(net + tax for _, net, tax in nets))
-    return draw(st.sampled_from([credit_memo, debit_memo]))(amount, *entries)
+    of_either_kind = draw(st.sampled_from([credit_memo, debit_memo]))
+    memo: DocumentCaptured = of_either_kind(amount, *entries)
+    return memo
 
 
 AMOUNTS = st.integers(0, 1_000_000).map(money)
@@ -95,7 +97,7 @@ def filling(gap: Gap) -> Model:
     if gap.kind == "account":
         return AccountMappingSet(**CHANGE, account_id=gap.key or "", company="10", gl_account="1510")
     key = {"match_on": gap.match_on, "match_value": gap.key, "currency": gap.currency, "gateway": gap.gateway}
-    return ChartRuleSet(**CHANGE, company=gap.company or "", kind=gap.kind, gl_account="9999", **key)  # type: ignore[arg-type]
+    return ChartRuleSet(**CHANGE, company=gap.company or "", kind=gap.kind, gl_account="9999", **key)
 
 
 def balance(voucher: Voucher) -> Decimal:

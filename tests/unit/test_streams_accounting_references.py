@@ -125,12 +125,12 @@ def test_the_same_state_has_the_same_reference_until_it_was_reversed() -> None:
 
 def test_each_change_of_u_has_its_own_reference_also_the_second_time() -> None:
     own = reference("P-1", "P1", "1-f")
-    down = applied_reference("P-1", own, Decimal("500.00"), Decimal("100.00"))
-    up = applied_reference("P-1", down, Decimal("100.00"), Decimal("350.00"))
-    down_again = applied_reference("P-1", up, Decimal("350.00"), Decimal("100.00"))
-    up_again = applied_reference("P-1", down_again, Decimal("100.00"), Decimal("350.00"))
+    down = applied_reference("P-1", "P1", own, Decimal("500.00"), Decimal("100.00"))
+    up = applied_reference("P-1", "P1", down, Decimal("100.00"), Decimal("350.00"))
+    down_again = applied_reference("P-1", "P1", up, Decimal("350.00"), Decimal("100.00"))
+    up_again = applied_reference("P-1", "P1", down_again, Decimal("100.00"), Decimal("350.00"))
 
     assert len({own, down, up, down_again, up_again}) == 5
-    assert down == applied_reference("P-1", own, Decimal(500), Decimal("100.0"))
+    assert down == applied_reference("P-1", "P1", own, Decimal(500), Decimal("100.0"))
     assert re.fullmatch(r"P-1-[A-Z2-7]{20}-A", down)
-    assert len(reversal_reference(applied_reference("X" * 40, own, Decimal(1), Decimal(2)))) == 50
+    assert len(reversal_reference(applied_reference("X" * 40, "P1", own, Decimal(1), Decimal(2)))) == 50
