@@ -19,7 +19,7 @@ from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
 from agents.collector.collector import Collector, share_of_limits
 from agents.poster.poster import Poster
-from agents.runtime import StateTable, StreamApp, run_process
+from agents.runtime import StateTable, StreamApp, Timing, run_process
 from agents.serving import add_probes, run, start_site
 from schemas import topics
 from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
@@ -47,11 +47,13 @@ class Wiring:
 
     def app(self, agent: str) -> StreamApp:
         """Return the stream app of an agent, without its handlers."""
+        session = self.settings.worker.session_seconds
         return StreamApp(
             self.names.agent(agent),
             kafka=self.settings.kafka,
             producer=self.producer,
             data_dir=self.settings.data_dir / "worker",
+            timing=Timing(session_seconds=session, heartbeat_seconds=session / 6),
         )
 
     def tables(self, app: StreamApp, agent: str) -> dict[str, StateTable]:

@@ -76,10 +76,12 @@ class ConsoleSettings(Group):
 
 
 class WorkerSettings(Group):
-    """The worker's health and metrics."""
+    """The worker's health and metrics, and how soon it is missed."""
 
     host: str = "0.0.0.0"
     port: Port = 8082
+    session_seconds: Annotated[float, Field(ge=1, le=300)] = 12
+    """A worker that was killed is missed after this, and its partitions are handed over; within the broker's limits."""
 
 
 class ZuoraSettings(Group):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agents.cli.ownership import ROOT
 from agents.demo.children import Children
-from agents.demo.setting import Stage, set_up
+from agents.demo.setting import Stage, prepare, start_processes
 from agents.demo.story import Ending, Story
 from agents.demo.telling import Screen, tell_ending
 from schemas.base import Status
@@ -65,7 +65,8 @@ async def _perform(children: Children, kafka: KafkaSettings, folder: Path, invoi
     console = Console(soft_wrap=True)
     with Screen(console) as screen:
         console.print("Starting Apache Kafka, the two sandboxes, ingress, worker and console …")
-        stage = await set_up(children, folder, kafka, accounts=max(4, invoices // INVOICES_PER_ACCOUNT))
+        stage = await prepare(children, folder, kafka, accounts=max(4, invoices // INVOICES_PER_ACCOUNT))
+        await start_processes(children, stage)
         _tell_where(console, stage, folder)
         ending = await Story(stage, children, folder, screen.show).tell(invoices)
     tell_ending(console, ending)

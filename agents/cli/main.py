@@ -18,6 +18,15 @@ PROGRAM = "zuora-ifs"
 
 # Command -> module and the click command in it, imported only when called: a start takes a fraction of a second.
 COMMANDS = {
+    "demo": "agents.cli.demo:demo",
+    "schemas": "agents.cli.schemas:schemas",
+    "companies": "agents.cli.companies:companies",
+    "rules": "agents.cli.rules:rules",
+    "records": "agents.cli.records:records",
+    "mappings": "agents.cli.mappings:mappings",
+    "console": "agents.cli.processes:console",
+    "worker": "agents.cli.processes:worker",
+    "ingress": "agents.cli.processes:ingress",
     "kafka": "agents.cli.kafka:kafka",
     "topics": "agents.cli.topics:topics",
 }

@@ -21,41 +21,42 @@ class Stage:
     environment: dict[str, str]
     zuora_url: str
     ifs_url: str
+    ingress_url: str
+    worker_url: str
     console_url: str
     console_token: str
 
 
-async def set_up(children: Children, folder: Path, given: KafkaSettings, accounts: int) -> Stage:
-    """Start everything that is needed and return once all of it can do its work."""
+async def prepare(children: Children, folder: Path, given: KafkaSettings, accounts: int) -> Stage:
+    """Start Kafka and the two sandboxes, create the topics, and return what our own processes need to know."""
     name = f"demo-{secrets.token_hex(3)}"
-    ports = {role: free_port(0) for role in ("ingress", "worker")} | {"console": free_port(CONSOLE_PORT)}
+    ports = {"ingress": free_port(0), "worker": free_port(0), "console": free_port(CONSOLE_PORT)}
     urls = {role: f"http://127.0.0.1:{port}" for role, port in ports.items()}
     password, signature, token = (secrets.token_urlsafe(18) for _ in range(3))
     environment = _kafka_environment(given, await _broker(children, folder, given), name) | {
         "ZIFS_APP_ID": name,
         "ZIFS_DATA_DIR": str(folder),
-        "ZIFS_INGRESS__HOST": "127.0.0.1",
-        "ZIFS_INGRESS__PORT": str(ports["ingress"]),
         "ZIFS_INGRESS__BASIC_USERNAME": "zuora",
         "ZIFS_INGRESS__BASIC_PASSWORD": password,
         "ZIFS_INGRESS__HMAC_SECRET": signature,
-        "ZIFS_CONSOLE__HOST": "127.0.0.1",
-        "ZIFS_CONSOLE__PORT": str(ports["console"]),
         "ZIFS_CONSOLE__TOKENS": f"demo:admin:{token}",
-        "ZIFS_WORKER__HOST": "127.0.0.1",
-        "ZIFS_WORKER__PORT": str(ports["worker"]),
         "ZIFS_VAULT__KEYS": Fernet.generate_key().decode(),
     }
+    for role, port in ports.items():
+        environment |= {f"ZIFS_{role.upper()}__HOST": "127.0.0.1", f"ZIFS_{role.upper()}__PORT": str(port)}
     await children.run("agents", "topics", "apply", environment=environment)
-    zuora = await _zuora(children, urls["ingress"], password, signature, accounts)
-    ifs = await _ifs(children)
-    environment |= zuora | ifs
-    for role, url in urls.items():
-        process = await children.start(role, "agents", role, environment=environment)
-        await children.ready(role, process, url)
-    return Stage(
-        environment, environment["ZIFS_ZUORA__BASE_URL"], environment["ZIFS_IFS__BASE_URL"], urls["console"], token
-    )
+    environment |= await _zuora(children, urls["ingress"], password, signature, accounts)
+    environment |= await _ifs(children)
+    zuora_url, ifs_url = environment["ZIFS_ZUORA__BASE_URL"], environment["ZIFS_IFS__BASE_URL"]
+    return Stage(environment, zuora_url, ifs_url, urls["ingress"], urls["worker"], urls["console"], token)
+
+
+async def start_processes(children: Children, stage: Stage) -> None:
+    """Start ingress, worker and console, and return once all of them can do their work."""
+    urls = {"ingress": stage.ingress_url, "worker": stage.worker_url, "console": stage.console_url}
+    started = {role: await children.start(role, "agents", role, environment=stage.environment) for role in urls}
+    for role, process in started.items():
+        await children.ready(role, process, urls[role])
 
 
 async def _broker(children: Children, folder: Path, given: KafkaSettings) -> str:
