@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from schemas.base import Model
 from schemas.envelope import encode, event_id
+from schemas.errors import UsageError
 from schemas.mappings import AccountMappingRemoved, AccountMappingSet
 from streams.accounting.keys import mapping_key
 from streams.log.messages import Message, event_message
 from streams.views.mappings import MappingEvent, same_content
+
+E = TypeVar("E", bound=Model)
 
 
 @dataclass(slots=True)
@@ -52,6 +58,21 @@ def moved_accounts(events: Iterable[Model], last_set: Mapping[str, Model]) -> li
         if (before.company, before.gl_account) != (event.company, event.gl_account):
             moved.append(event)
     return moved
+
+
+def checked(event_type: type[E], **fields: Any) -> E:
+    """Return an event made of what a person wrote.
+
+    Raises:
+        UsageError: a field cannot be as it is; the message names it.
+
+    """
+    try:
+        return event_type.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = "-".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where}: {first['msg']}") from None
 
 
 def change_message(topic: str, event: MappingEvent, *, process: str) -> Message:

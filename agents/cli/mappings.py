@@ -200,7 +200,8 @@ def missing_mappings(*, as_json: bool) -> None:
 
 
 def _current(model: ReadModel) -> list[CurrentMapping]:
-    return [one for one in model.mappings() if one.kind in MAPPING_KINDS]
+    found = [one for one in model.mappings() if one.kind in MAPPING_KINDS]
+    return sorted(found, key=lambda one: (MAPPING_KINDS.index(one.kind), one.key))
 
 
 def _set_event(one: CurrentMapping) -> MappingSet:

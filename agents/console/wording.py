@@ -9,7 +9,7 @@ from schemas.audit import Gap
 from schemas.base import DocumentType, Status
 from schemas.errors import UnreadableError
 from schemas.vouchers import VoucherNumber
-from streams.accounting.money import minor_unit
+from streams.accounting.money import decimals
 from streams.views.summary import StatusTotal
 
 STATUS_WORDS = {
@@ -114,16 +114,16 @@ def amount(value: Decimal | None, currency: str | None) -> str:
     """
     if value is None:
         return ""
-    return f"{_padded(value, currency):,f}".replace(",", "\u202f").replace("-", "\u2212")
+    return f"{value:,.{_places(value, currency)}f}".replace(",", "\u202f").replace("-", "\u2212")
 
 
-def _padded(value: Decimal, currency: str | None) -> Decimal:
-    try:
-        unit = minor_unit(currency or "")
-    except UnreadableError:
-        return value
+def _places(value: Decimal, currency: str | None) -> int:
     exponent = value.as_tuple().exponent
-    return value.quantize(unit) if isinstance(exponent, int) and exponent > unit.as_tuple().exponent else value
+    own = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    try:
+        return max(own, decimals(currency or ""))
+    except UnreadableError:
+        return own
 
 
 def number(value: int) -> str:

@@ -119,10 +119,8 @@ class Store:
             self.set_meta("schema_version", SCHEMA_VERSION)
 
     def _open(self) -> sqlite3.Connection:
-        connection = _connect(self.path)
-        if _version(connection) == SCHEMA_VERSION:
+        if (connection := _connect_to_fitting(self.path)) is not None:
             return connection
-        connection.close()
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         connection = _connect(self.path)
@@ -131,22 +129,35 @@ class Store:
         return connection
 
 
+def _connect_to_fitting(path: Path) -> sqlite3.Connection | None:
+    """Return a connection to a file of our version; None where there is none, or one that cannot be read."""
+    if not path.exists():
+        return None
+    connection = None
+    try:
+        connection = _connect(path)
+        row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
+    except sqlite3.DatabaseError:
+        row = None
+    if row == (SCHEMA_VERSION,):
+        return connection
+    if connection is not None:
+        connection.close()
+    return None
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # The console writes from a thread of its own; its one task keeps writes apart.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A lost last transaction is read again from the log, so waiting for the disk buys nothing.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
-    return connection
-
-
-def _version(connection: sqlite3.Connection) -> str | None:
     try:
-        row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
-    except sqlite3.DatabaseError:
-        return None
-    return str(row[0]) if row else None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A lost last transaction is read again from the log, so waiting for the disk buys nothing.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _lock(path: Path, patience_seconds: float) -> int:
