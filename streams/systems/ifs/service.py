@@ -138,36 +138,35 @@ def _rows(body: dict[str, Any], path: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _demanded(value: str | SecretStr | None, name: str) -> Any:
-    if value is None or (isinstance(value, str) and not value):
-        raise SettingsError(f"ZIFS_IFS__{name} is not set")
-    return value
-
-
-def token_source(
-    settings: IfsSettings, *, client_id: str | None = None, secret: SecretStr | None = None
-) -> TokenSource:
-    """Return the tokens of IFS's identity provider, with credentials of the vault or else of the settings.
+def token_source(settings: IfsSettings) -> TokenSource:
+    """Return the tokens of IFS's identity provider for the settings' client.
 
     Raises:
-        SettingsError: base URL, realm or credentials are missing.
+        SettingsError: base URL, realm, client id or secret is missing or wrong.
 
     """
-    base_url = str(_demanded(settings.base_url, "BASE_URL")).rstrip("/")
-    realm = _demanded(settings.realm, "REALM")
+    for name in ("realm", "client_id", "client_secret"):
+        if not getattr(settings, name):
+            raise SettingsError(f"ZIFS_IFS__{name.upper()} is not set: it names the client in IFS's identity provider")
     return TokenSource(
-        f"{base_url}/auth/realms/{realm}/protocol/openid-connect/token",
-        _demanded(client_id or settings.client_id, "CLIENT_ID"),
-        _demanded(secret or settings.client_secret, "CLIENT_SECRET"),
+        f"{_base_url(settings)}/auth/realms/{settings.realm}/protocol/openid-connect/token",
+        settings.client_id or "",
+        settings.client_secret or SecretStr(""),
         SCOPE,
         name="IFS Cloud",
         setting="ZIFS_IFS__",
     )
 
 
+def _base_url(settings: IfsSettings) -> str:
+    url = (settings.base_url or "").rstrip("/")
+    if not url.startswith(("https://", "http://")):
+        raise SettingsError("ZIFS_IFS__BASE_URL must be IFS Cloud's scheme and host, such as https://acme.ifs.cloud")
+    return url
+
+
 @asynccontextmanager
 async def connected(settings: IfsSettings, tokens: TokenSource, budget: RateBudget) -> AsyncIterator[Service]:
     """Open a session to the tenant for as long as the context is open."""
-    base_url = _demanded(settings.base_url, "BASE_URL")
-    async with HttpSession(base_url, tokens, name="IFS Cloud") as session:
+    async with HttpSession(_base_url(settings), tokens, name="IFS Cloud") as session:
         yield Service(session, budget)
