@@ -238,7 +238,9 @@ async def test_an_inverted_quotation_divides_by_the_rate(ifs: Client) -> None:
 
 async def test_a_voucher_is_found_by_reference_in_the_hold_table_and_after_the_update_in_the_gl(ifs: Client) -> None:
     await ifs.book(voucher("INV-1"))
-    query = "$filter=Company eq '10' and ReferenceSerie eq 'ZUORA' and ReferenceNumber eq 'INV-1'&$select=VoucherNo,RowNo"
+    query = (
+        "$filter=Company eq '10' and ReferenceSerie eq 'ZUORA' and ReferenceNumber eq 'INV-1'&$select=VoucherNo,RowNo"
+    )
 
     async def found() -> tuple[int, int, int]:
         _, held, _ = await ifs.get(f"VoucherRowsAnalysis.svc/VoucherRowSet?{query}")
@@ -259,7 +261,11 @@ async def test_a_voucher_and_its_rows_are_read_by_key(ifs: Client) -> None:
     _, rows, _ = await ifs.get(f"{key}/VoucherPostingArray?$orderby=RowNo desc&$select=Account,Amount")
 
     assert (status, header["VoucherText2"], header["@odata.etag"]) == (200, "INV-1", tag)
-    assert [(each["Account"], each["Amount"]) for each in rows["value"]] == [("2610", -19), ("3010", -100), ("1510", 119)]
+    assert [(each["Account"], each["Amount"]) for each in rows["value"]] == [
+        ("2610", -19),
+        ("3010", -100),
+        ("1510", 119),
+    ]
 
 
 async def test_a_company_that_may_not_be_seen_lists_nothing_and_takes_nothing(ifs: Client) -> None:
@@ -280,7 +286,9 @@ async def test_an_answer_of_more_elements_than_allowed_is_an_internal_error() ->
             await client.book(voucher(reference))
 
         everything, _, _ = await client.get("VoucherRowsAnalysis.svc/VoucherRowSet?$filter=Company eq '10'")
-        a_page, body, _ = await client.get("VoucherRowsAnalysis.svc/VoucherRowSet?$top=4&$skip=4&$orderby=RowNo&$count=true")
+        a_page, body, _ = await client.get(
+            "VoucherRowsAnalysis.svc/VoucherRowSet?$top=4&$skip=4&$orderby=RowNo&$count=true"
+        )
 
     assert (everything, a_page) == (500, 200)
     assert (len(body["value"]), body["@odata.count"]) == (2, 6)

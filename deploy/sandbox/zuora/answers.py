@@ -1,5 +1,6 @@
 """Zuora's ways of saying no, and the tokens that say who asks."""
 
+import re
 import secrets
 import time
 
@@ -56,7 +57,8 @@ def shaped(error: ApiError, path: str, version: str) -> web.Response:
         "requestId": request_id,
     }
     coded = isinstance(error.code, int) and error.status not in {401, 429}
-    old_version = not ("2024-05-20" <= version < "3")
+    # Before dates, versions were numbers such as 257.0; all of those are old.
+    old_version = re.fullmatch(r"\d{4}-\d\d-\d\d", version) is None or version < "2024-05-20"
     return json_response(body, 200 if coded and old_version else error.status, error.headers)
 
 

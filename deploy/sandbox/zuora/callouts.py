@@ -179,11 +179,8 @@ class Callouts:
             return response.status, content
 
     def _basic(self) -> dict[str, str]:
-        return {
-            "Authorization": aiohttp.BasicAuth(
-                self.settings.callout_username, self.settings.callout_password, "utf-8"
-            ).encode()
-        }
+        username, password = self.settings.callout_username, self.settings.callout_password
+        return {"Authorization": aiohttp.encode_basic_auth(username, password)}
 
     def _signature(self, body: bytes) -> dict[str, str]:
         if not self.settings.callout_hmac_secret:

@@ -27,6 +27,7 @@ def memo(*, kind: str, key: str, number: str, account: Json, currency: str, date
         "taxStatus": "Complete",
         "transferredToAccounting": "No",
         "communicationProfileId": PROFILE_ID,
+        "organizationLabel": None,
         **nothing(
             "taxMessage",
             "latestPDFFileId",
@@ -69,7 +70,6 @@ def memo(*, kind: str, key: str, number: str, account: Json, currency: str, date
         "autoApplyUponPosting": False,
         "excludeFromAutoApplyRules": False,
         "taxAutoCalculation": True,
-        "organizationLabel": None,
     }
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from deploy.sandbox.exact import Json, json_response
 from deploy.sandbox.zuora.answers import bad_query, not_found
 from deploy.sandbox.zuora.state import SANDBOX
-from deploy.sandbox.zuora.store import Record
+from deploy.sandbox.zuora.store import Record, Store
 
 _PLACES = {
     "invoices": "Invoice",
@@ -29,7 +29,7 @@ _FILTERABLE = {
     "Payment": f"{_SHARED} effectivedate gatewayorderid gatewaystate paymentmethodid paymentmethodsnapshotid paymentnumber referenceid source "
     "sourcename unappliedamount",
     "Refund": f"{_SHARED} refunddate refundnumber paymentmethodid type",
-    "CreditMemo": f"{_SHARED} memodate memonumber unappliedamount",
+    "CreditMemo": f"{_SHARED} memodate memonumber balance",
     "DebitMemo": f"{_SHARED} memodate memonumber duedate balance",
     "Account": "id updateddate createddate accountnumber name status currency",
 }
@@ -41,8 +41,16 @@ _RENAMED = {
         "creditMemoDate": "memoDate",
         "amount": "totalAmount",
         "comment": "comments",
+        "referredInvoiceId": "invoiceId",
+        "unappliedAmount": "balance",
     },
-    "DebitMemo": {"number": "memoNumber", "debitMemoDate": "memoDate", "amount": "totalAmount", "comment": "comments"},
+    "DebitMemo": {
+        "number": "memoNumber",
+        "debitMemoDate": "memoDate",
+        "amount": "totalAmount",
+        "comment": "comments",
+        "referredInvoiceId": "invoiceId",
+    },
 }
 #: v1 fields that the flat rows do not have.
 _LEFT_OUT = frozenset(
@@ -63,9 +71,16 @@ _LEFT_OUT = frozenset(
         "gatewayOptionId",
         "paymentGatewayNumber",
         "organizationLabel",
-        "postedById",
         "latestPDFFileId",
-        "taxAutoCalculation",
+        "discount",
+        "paymentId",
+        "paymentNumber",
+        "creditMemoId",
+        "beAppliedAmount",
+        "referredCreditMemoId",
+        "profileNumber",
+        "salesRep",
+        "tags",
     }
 )
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -85,26 +100,68 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/object-query/{place}", query), web.get("/object-query/{place}/{key}", single)]
 
 
-def row(record: Record) -> Json:
-    """A record as the flat row of an object query."""
-    if record.kind == "Account":
-        flat = {**record.document["basicInfo"], "currency": record.document["billingAndPayment"]["currency"]}
-        flat |= {"createdDate": _stamp(record.created), "updatedDate": _stamp(record.updated)}
-        return {name: value for name, value in flat.items() if value is not None}
+def row(store: Store, record: Record) -> Json:
+    """A record as the flat row of an object query: other names, no null fields, times with an offset."""
     renamed = _RENAMED.get(record.kind, {})
-    flat = {renamed.get(name, name): value for name, value in record.document.items() if name not in _LEFT_OUT}
+    document = record.document["basicInfo"] if record.kind == "Account" else record.document
+    flat = {renamed.get(name, name): value for name, value in document.items() if name not in _LEFT_OUT}
+    if record.kind in _EXTRAS:
+        flat |= _EXTRAS[record.kind](store, record)
     flat |= {"createdDate": _stamp(record.created), "updatedDate": _stamp(record.updated)}
-    if record.kind == "Payment":
-        flat["transferredToAccounting"] = record.document["financeInformation"]["transferredToAccounting"]
-        flat["isStandalone"] = record.document["standalone"]
-        flat["gateway"] = record.document["gatewayId"]
     return {name: value for name, value in flat.items() if value is not None}
+
+
+def _account_extras(_: Store, record: Record) -> Json:
+    metrics = record.document["metrics"]
+    return {
+        "accountNumber": record.number,
+        "currency": metrics["currency"],
+        "balance": metrics["balance"],
+        "unappliedBalance": metrics["unappliedPaymentAmount"],
+    }
+
+
+def _payment_extras(_: Store, record: Record) -> Json:
+    payment = record.document
+    transferred = payment["financeInformation"]["transferredToAccounting"]
+    return {
+        "transferredToAccounting": transferred,
+        "isStandalone": payment["standalone"],
+        "gateway": payment["gatewayId"],
+    }
+
+
+def _refund_extras(store: Store, record: Record) -> Json:
+    """Unlike the v1 refund, the row has a currency; what it refunds is named by number only."""
+    of_payment = record.document["paymentId"] is not None
+    source = store.records[record.document["paymentId"] or record.document["creditMemoId"]]
+    return {
+        "currency": source.document["currency"],
+        "associatedTransactionNumber": source.number,
+        "sourceType": "Payment" if of_payment else "CreditMemo",
+        "gateway": record.document["gatewayId"],
+        "transferredToAccounting": record.document["financeInformation"]["transferredToAccounting"],
+    }
+
+
+def _memo_extras(_: Store, record: Record) -> Json:
+    return {"totalAmountWithoutTax": record.document["amount"] - record.document["taxAmount"]}
+
+
+_EXTRAS: dict[str, Callable[[Store, Record], Json]] = {
+    "Account": _account_extras,
+    "Payment": _payment_extras,
+    "Refund": _refund_extras,
+    "CreditMemo": _memo_extras,
+    "DebitMemo": _memo_extras,
+}
 
 
 async def query(request: web.Request) -> web.Response:
     """A page of rows."""
     kind = _kind(request)
-    rows = [row(record) for record in request.app[SANDBOX].store.of_kind(kind)]
+    store = request.app[SANDBOX].store
+    rows = [row(store, record) for record in store.of_kind(kind)]
     for text in request.query.getall("filter[]", []):
         rows = list(filter(_condition(kind, text), rows))
     field, descending = _sort(kind, request)
@@ -118,10 +175,11 @@ async def query(request: web.Request) -> web.Response:
 
 async def single(request: web.Request) -> web.Response:
     """One row by id or number."""
-    record = request.app[SANDBOX].store.visible(_kind(request), request.match_info["key"])
+    store = request.app[SANDBOX].store
+    record = store.visible(_kind(request), request.match_info["key"])
     if record is None:
         raise not_found(request.match_info["key"])
-    return json_response(row(record))
+    return json_response(row(store, record))
 
 
 def _stamp(moment: dt.datetime) -> str:
