@@ -20,13 +20,6 @@ MARKED_FOLDERS = ("integration", "chaos", "e2e")
 TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Say which event loop fixtures run in, which pytest-asyncio wants to be told."""
-    if not config.getini("asyncio_default_fixture_loop_scope"):
-        config._inicache["asyncio_default_fixture_loop_scope"] = "function"
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by the folder that it is in."""
     for item in items:

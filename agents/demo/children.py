@@ -39,7 +39,7 @@ class Children:
 
     async def start(self, name: str, *arguments: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         """Start `python -m …` with these arguments; its standard error goes to its log."""
-        with self.log(name).open("wb") as log:
+        with self.log(name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -121,6 +121,10 @@ class Children:
         for name, process in self._running:
             if process.returncode is not None:
                 raise ChildError(f"{name} ended with {process.returncode}: {self._last_words(name)}")
+
+    def forget(self, process: asyncio.subprocess.Process) -> None:
+        """Leave a child to whoever ends it."""
+        self._running = [(name, one) for name, one in self._running if one is not process]
 
     async def stop(self) -> None:
         """End all, the last started first; one that does not listen is killed."""
