@@ -36,6 +36,9 @@ NOT_FOUND_AFTER = timedelta(minutes=10)
 """After the callout; a document that is not there by then is not coming."""
 STALE_WAIT_SECONDS = 2.0
 """Before a state older than the one known is fetched again: a replica of Zuora's that lags."""
+LATER_AT_ONCE = 1000
+"""Later tries in hand at a time, for the wiring: nearly all of them only wait for their time, and what is handed over
+from a number to its id must not queue behind them."""
 WORKERS_SHARE = 0.95
 """Of Zuora's limits; the rest is the CLI's and the console's."""
 
