@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
@@ -43,13 +43,19 @@ from streams.accounting.conversion import SAME_CURRENCY, Rate, convert
 from streams.accounting.money import decimals
 from streams.settings import IfsSettings
 from streams.systems.ifs.basics import Company, UnusableRateError
-from streams.systems.ifs.client import Found, IfsClient
+from streams.systems.ifs.client import Created, Found, IfsClient
 from streams.systems.ifs.errors import Judgement, Verdict
-from streams.systems.ifs.refusals import COMPANY_UNKNOWN, CURRENCY, PARALLEL_CURRENCY, RATE_MISSING, Explanation
+from streams.systems.ifs.refusals import COMPANY_UNKNOWN, CURRENCY, OTHER, PARALLEL_CURRENCY, RATE_MISSING, Explanation
 from streams.systems.retry import BackOff, persevere
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+
+UNHEARD = Judgement(
+    Verdict.BUSY, None, "Kafka has not confirmed a heartbeat lately: another may have taken over", OTHER
+)
+"""Nothing was sent: a poster that Kafka may think dead must not post while its successor does."""
 
 
 class CannotPostError(FarSideError):
@@ -84,6 +90,7 @@ class Carrying:
         settings: IfsSettings,
         clock: Callable[[], datetime],
         back_off: BackOff,
+        is_heard: Callable[[], bool],
     ) -> None:
         self._ifs = ifs
         self._names = names
@@ -93,6 +100,7 @@ class Carrying:
         self._settle = timedelta(seconds=settings.settle_seconds)
         self._clock = clock
         self._back_off = back_off
+        self._is_heard = is_heard
 
     async def carry(self, command: PostVoucher, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
         """Return the command's outcome, however long it takes; `intent` is what a poster before us wrote down.
@@ -181,12 +189,10 @@ class Carrying:
         sent_at = self._clock()
         self._commands[command_key(command.command_id)] = written(Intent(sent_at=sent_at, rate=known))
         await task.work.confirmed()
-        started = time.monotonic()
-        rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
-        created = await self._ifs.create(command, rows, rate, step.tag)
-        POST_SECONDS.observe(time.monotonic() - started)
+        if not self._is_heard():
+            return Answered(sent_at, Created(UNHEARD))
+        created = await self._send(command, rows, known, step.tag)
         verdict = created.judgement.verdict
-        ANSWERS.labels(verdict.value).inc()
         if verdict is Verdict.UNCERTAIN:
             await self._tell_uncertain(task, sent_at, created.judgement.words)
         elif verdict is Verdict.DONE and created.number is None:
@@ -196,6 +202,16 @@ class Carrying:
         elif verdict is not Verdict.DONE:
             log.info("IFS did not take a voucher", verdict=verdict.value, words=created.judgement.words)
         return Answered(sent_at, created)
+
+    async def _send(
+        self, command: PostVoucher, rows: Sequence[VoucherRow], known: KnownRate, tag: str | None
+    ) -> Created:
+        rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
+        started = time.monotonic()
+        created = await self._ifs.create(command, rows, rate, tag)
+        POST_SECONDS.observe(time.monotonic() - started)
+        ANSWERS.labels(created.judgement.verdict.value).inc()
+        return created
 
     async def _posted(self, command: PostVoucher, step: Posted) -> PostedOutcome:
         entry = read_entry(self._commands.get(command_key(command.command_id)))

@@ -38,7 +38,9 @@ class Poster:
         settings: IfsSettings,
         clock: Callable[[], datetime] = utc_now,
         back_off: BackOff | None = None,
+        is_heard: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Wire the poster; `is_heard` tells, directly before a POST, whether Kafka surely still counts on this one."""
         self._names = names
         self._commands = commands
         self._app_id = app_id
@@ -52,6 +54,7 @@ class Poster:
             settings=settings,
             clock=clock,
             back_off=back_off or BackOff(),
+            is_heard=is_heard,
         )
 
     async def on_command(self, event: Event, work: Work) -> None:

@@ -1,0 +1,138 @@
+"""A poster at work on an IFS sandbox: a desk that survives posters, commands, and what came of them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any, cast
+
+from pydantic import SecretStr
+
+from agents.poster.poster import Poster
+from deploy.sandbox.ifs.app import create_app
+from deploy.sandbox.ifs.settings import IfsSettings as SandboxSettings
+from deploy.sandbox.ifs.state import IfsSandbox
+from deploy.sandbox.serving import listening
+from schemas import topics
+from schemas.base import DocumentType, Model
+from schemas.topics import TopicNames
+from schemas.vouchers import PostingProgressed, PostVoucher, VoucherPosted, VoucherRejected, VoucherRow
+from streams.settings import IfsSettings
+from streams.systems.budget import RateBudget
+from streams.systems.ifs.client import IfsClient
+from streams.systems.ifs.service import budget_of, connected, token_source
+from streams.systems.retry import BackOff
+from tests.support.fakes import FakeTable, FakeWork, decoded, fake_event, header
+
+NAMES = TopicNames("", "zuora-ifs")
+COMMANDS = NAMES.public(topics.VOUCHER_COMMAND)
+OUTCOMES = NAMES.public(topics.VOUCHER)
+PROGRESS = NAMES.working(topics.POSTING_PROGRESS)
+SET = r"VoucherHandling\.svc/VoucherSet"
+LEDGER = "GenLedVoucherRowSet"
+
+ROWS = (
+    VoucherRow(account="1510", code_parts={"B": "100"}, debit=Decimal("100.00"), text="INV1 receivable A1"),
+    VoucherRow(account="2610", credit=Decimal("20.00"), text="INV1 tax"),
+    VoucherRow(account="3010", code_parts={"B": "100"}, credit=Decimal("33.33"), text="INV1 revenue"),
+    VoucherRow(account="3020", code_parts={"B": "200"}, credit=Decimal("46.67"), text="INV1 revenue"),
+)
+
+
+def command(reference: str = "INV1-AAAABBBBCCCCDDDDEEEE", **changes: Any) -> PostVoucher:
+    facts: dict[str, Any] = {
+        "command_id": f"command of {reference}", "app_id": "zuora-ifs", "record_id": "Invoice:1",
+        "document_type": DocumentType.INVOICE, "account_id": "A1", "reference": reference, "fingerprint": "f",
+        "document_offset": 1, "company": "10", "voucher_type": "M", "voucher_date": date(2026, 7, 3),
+        "rate_date": date(2026, 7, 3), "user_group": "INT", "text": "INV1", "currency": "EUR", "currency_type": "1",
+        "rows": ROWS, "rest_row": 3,
+    }  # fmt: skip
+    return PostVoucher(**(facts | changes))
+
+
+class Desk:
+    """A sandbox, a table that outlives posters, and what they sent."""
+
+    def __init__(self, sandbox: IfsSandbox, url: str) -> None:
+        self.sandbox = sandbox
+        self.table = FakeTable()
+        self.sent: list[Model] = []
+        self.ids: list[str] = []
+        self.budget = RateBudget(1)
+        self.heard: list[bool] = []
+        self.settings: dict[str, Any] = {
+            "base_url": url, "realm": sandbox.settings.realm, "client_id": sandbox.settings.client_id,
+            "client_secret": SecretStr(sandbox.settings.client_secret), "settle_seconds": 1,
+        }  # fmt: skip
+
+    def is_heard(self) -> bool:
+        """Whether Kafka hears the poster: as `heard` says, from its beginning, and then always."""
+        return self.heard.pop(0) if self.heard else True
+
+    @asynccontextmanager
+    async def poster(self, table: FakeTable | None = None, **settings: Any) -> AsyncIterator[Poster]:
+        """A poster as a new process would start it: on what the table has durably."""
+        if table is None:
+            table = self.table = FakeTable(self.table.durable)
+        ifs_settings = IfsSettings(**(self.settings | settings))
+        async with connected(ifs_settings, token_source(ifs_settings), budget_of(ifs_settings)) as service:
+            self.budget = service.budget
+            yield Poster(
+                IfsClient(service, ifs_settings),
+                names=NAMES,
+                commands=cast("Any", table),
+                app_id="zuora-ifs",
+                settings=ifs_settings,
+                back_off=BackOff(first=0.01, longest=0.05),
+                is_heard=self.is_heard,
+            )
+
+    async def post(self, *commands: PostVoucher, crash_at: int = 0, **settings: Any) -> list[Model]:
+        """Let a new poster work through commands; returns the outcomes that it sent."""
+        async with self.poster(**settings) as poster:
+            for each in commands:
+                work = FakeWork(self.table, crash_at=crash_at)
+                try:
+                    await poster.on_command(cast("Any", fake_event(COMMANDS, each.company, each)), cast("Any", work))
+                    self.table.confirm()
+                finally:
+                    self.sent += [decoded(message) for message in work.sent]
+                    self.ids += [header(message, "ce_id") for message in work.sent]
+        return self.outcomes
+
+    def fault(self, kind: str, **wanted: Any) -> None:
+        self.sandbox.faults.order({"kind": kind, "path": SET, "method": "POST"} | wanted)
+
+    @property
+    def outcomes(self) -> list[Model]:
+        return [event for event in self.sent if not isinstance(event, PostingProgressed)]
+
+    @property
+    def progress(self) -> list[str]:
+        return [event.progress for event in self.sent if isinstance(event, PostingProgressed)]
+
+    @property
+    def posts(self) -> int:
+        return self.sandbox.counts["posts"]
+
+    def vouchers(self, reference: str = "INV1-AAAABBBBCCCCDDDDEEEE") -> list[Any]:
+        return [voucher for voucher in self.sandbox.ledger.vouchers.values() if reference in voucher.references]
+
+
+@asynccontextmanager
+async def open_desk(**settings: Any) -> AsyncIterator[Desk]:
+    sandbox = IfsSandbox(SandboxSettings(**settings))
+    async with listening(create_app(sandbox)) as url:
+        yield Desk(sandbox, url)
+
+
+def the_posted(outcomes: Sequence[Model]) -> VoucherPosted:
+    assert len(outcomes) == 1
+    assert isinstance(outcomes[0], VoucherPosted)
+    return outcomes[0]
+
+
+def the_rejected(outcomes: Sequence[Model]) -> VoucherRejected:
+    assert len(outcomes) == 1
+    assert isinstance(outcomes[0], VoucherRejected)
+    return outcomes[0]
