@@ -158,20 +158,23 @@ def lines_by_mapping(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Return one line, without id, for all those that are mapped alike; the order is that of what they match."""
     groups: dict[tuple[bool, ProductKeys, bool], list[Line]] = {}
     for line in lines:
-        rounding = line.processing_type == ROUNDING
         # What goes to the rounding account does so whatever product it names.
-        group = (True, (), False) if rounding else (False, line.keys, line.deferred)
+        group = (True, (), False) if line.processing_type == ROUNDING else (False, line.keys, line.deferred)
         groups.setdefault(group, []).append(line)
-    return tuple(
-        Line(
-            net=sum((line.net for line in alike), ZERO),
-            keys=keys,
-            taxes=taxes_of(alike),
-            processing_type=ROUNDING if rounding else "",
-            deferred=deferred,
-            items=sum(line.items for line in alike),
-        )
-        for (rounding, keys, deferred), alike in sorted(groups.items())
+    return tuple([_together(groups[group]) for group in sorted(groups)])
+
+
+def _together(alike: list[Line]) -> Line:
+    """Return one line for some that are mapped alike."""
+    first = alike[0]
+    rounding = first.processing_type == ROUNDING
+    return Line(
+        net=sum([line.net for line in alike], ZERO),
+        keys=() if rounding else first.keys,
+        taxes=first.taxes if len(alike) == 1 else taxes_of(alike),
+        processing_type=ROUNDING if rounding else "",
+        deferred=first.deferred and not rounding,
+        items=sum([line.items for line in alike]),
     )
 
 

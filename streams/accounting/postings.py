@@ -100,11 +100,11 @@ def _billing(document: LedgerDocument, sign: int) -> Postings:
     revenue = [_revenue(line, rounded(line.net, unit), sign) for line in lines if line.processing_type != ROUNDING]
     taxes = [Posting(Role.TAX, -sign * rounded(tax, unit), code) for code, tax in taxes_of(lines)]
     parts = [posting for posting in (*revenue, *taxes) if posting.amount]
-    rounding = -sign * sum((rounded(line.net, unit) for line in lines if line.processing_type == ROUNDING), ZERO)
-    difference = sum((posting.amount for posting in parts), rounding) + sign * document.amount
+    rounding = -sign * sum([rounded(line.net, unit) for line in lines if line.processing_type == ROUNDING], ZERO)
+    difference = sum([posting.amount for posting in parts], rounding) + sign * document.amount
     tax_rest = _tax_rest(document, taxes, sign) if difference else ZERO
     difference += tax_rest
-    _check(document, difference, sum(line.items for line in lines), unit, sign)
+    _check(document, difference, sum([line.items for line in lines]), unit, sign)
     if rounding != difference:
         parts.append(Posting(Role.ROUNDING, rounding - difference))
     if document.amount:
