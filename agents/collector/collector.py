@@ -175,7 +175,7 @@ class Collector:
             _log.warning("Zuora gave an older state than before, twice", record=errand.record_id)
             await self._end(errand, state, work, "older")
             return
-        account = await self._account(fetched)
+        account = await self._zuora.account(fetched.account_id)
         event = captured(errand.notification, fetched, account, self._clock())
         message = self._tell.document(errand, event)
         if len(message.value or b"") > LARGEST_DOCUMENT_BYTES:
@@ -187,9 +187,6 @@ class Collector:
             later = errand.of(document_type, document_id, origin=errand.record_id)
             _send(work, self._tell.later(errand, later))
         await self._end(errand, state.after(fetched), work, "captured")
-
-    async def _account(self, fetched: Fetched) -> Account:
-        return await self._zuora.account(fetched.account_id)
 
     async def _fetched(self, errand: Errand, state: ObjectState, event: DocumentCaptured, work: Work) -> ObjectState:
         """Write `fetched`, and then that the audit trail is the bookkeeper's, before the first document goes out."""
