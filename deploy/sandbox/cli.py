@@ -99,7 +99,7 @@ def ifs(host: str, port: int, **settings: Any) -> None:
     "--leave-out",
     multiple=True,
     metavar="KIND:KEY",
-    help="leave a mapping out: tax:VAT25, product:SKU-ANL-001, cash:USD, unapplied:10, account:FIRST or an account's id or number",
+    help="leave out tax:VAT25, product:SKU-ANL-001, cash:USD, unapplied:10, account:FIRST (or its id or number)",
 )
 def mappings(zuora_url: str, output: Path | None, leave_out: tuple[str, ...]) -> None:
     """Write the mapping CSV that maps all generated data to the default companies of the IFS sandbox."""

@@ -1,6 +1,7 @@
 """The mapping CSV that fits the generated data: every account, product, tax, cash account, unapplied and rounding.
 
-Swedish accounts belong to company 20 (SEK), all others to company 10 (EUR); the GL accounts are those of `ifs/defaults`.
+Swedish accounts belong to company 20 (SEK), all others to company 10 (EUR); the GL accounts are those of
+`ifs/defaults`.
 """
 
 import csv
@@ -143,7 +144,10 @@ def _product_rows(company: str) -> list[Json]:
 
 
 def without(rows: list[Json], accounts: list[Json], leave_out: tuple[str, ...]) -> list[Json]:
-    """Leave out what `KIND:KEY` names. Raises ValueError when a name fits no row: a typing error would map everything."""
+    """Leave out what `KIND:KEY` names.
+
+    Raises ValueError when a name fits no row: a typing error would map everything.
+    """
     for name in leave_out:
         kind, _, key = name.partition(":")
         if kind == "account" and accounts:

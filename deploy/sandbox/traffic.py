@@ -45,7 +45,10 @@ class Traffic:
         self.peak_per_window = max(self.peak_per_window, len(self._arrived))
 
     def rate_wait_seconds(self) -> float:
-        """Admit one request and return 0, or return the seconds until the window has room again (0 limit: unlimited)."""
+        """Admit one request and return 0, or return the seconds until the window has room again.
+
+        A limit of 0 admits all.
+        """
         now = self._clock()
         self._expire(self._admitted, now)
         if self.requests_per_window and len(self._admitted) >= self.requests_per_window:

@@ -67,9 +67,9 @@ async def test_the_mapping_file_maps_the_accounts_of_a_running_sandbox(tmp_path:
             "--leave-out", "account:FIRST", cwd=ROOT,
         )  # fmt: skip
         assert await process.wait() == 0
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{facts['url']}/_sandbox/documents?kind=Account&brief=true") as answer:
-                accounts = [each["id"] for each in await answer.json()]
+        address = f"{facts['url']}/_sandbox/documents?kind=Account&brief=true"
+        async with aiohttp.ClientSession() as session, session.get(address) as answer:
+            accounts = [each["id"] for each in await answer.json()]
 
     rows = list(csv.DictReader(target.read_text().splitlines()))
     assert [row["zuora_account_id"] for row in rows if row["kind"] == "account"] == accounts[1:]

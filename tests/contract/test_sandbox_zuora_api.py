@@ -55,9 +55,12 @@ async def zuora() -> AsyncIterator[Client]:
 
 async def test_a_wrong_secret_is_401() -> None:
     form = {"grant_type": "client_credentials", "client_id": "zuora-client", "client_secret": "wrong"}
-    async with running_zuora() as running, aiohttp.ClientSession() as session:
-        async with session.post(f"{running.url}/oauth/token", data=form) as answer:
-            assert answer.status == 401
+    async with (
+        running_zuora() as running,
+        aiohttp.ClientSession() as session,
+        session.post(f"{running.url}/oauth/token", data=form) as answer,
+    ):
+        assert answer.status == 401
 
 
 async def test_a_revoked_token_is_401_with_zuoras_code(zuora: Client) -> None:
@@ -196,8 +199,8 @@ async def test_what_object_query_cannot_do_is_400(zuora: Client, query: str) -> 
 async def test_an_invoice_goes_from_draft_to_posted_and_back_and_is_cancelled(zuora: Client) -> None:
     made = await zuora.do("invoices", {"items": 1, "post": False})
     seen = [made["status"]]
-    for action in ("post", "unpost", "cancel"):
-        seen.append((await zuora.do(f"invoices/{made['id']}/{action}", {}))["status"])
+    actions = ("post", "unpost", "cancel")
+    seen += [(await zuora.do(f"invoices/{made['id']}/{action}", {}))["status"] for action in actions]
 
     assert seen == ["Draft", "Posted", "Draft", "Canceled"]
 

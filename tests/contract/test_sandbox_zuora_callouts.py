@@ -153,8 +153,12 @@ async def test_duplicates_keep_their_notification_id_and_drops_are_never_sent() 
 
 @pytest.mark.parametrize(
     ("kind", "start"),
-    [("json", b'{"event":"InvoicePosted","objectType":"Invoice","objectId":"8ad0'), ("params", b'{"InvoiceId":"8ad0'), ("xml", b"<?xml")],
-)  # fmt: skip
+    [
+        ("json", b'{"event":"InvoicePosted","objectType":"Invoice","objectId":"8ad0'),
+        ("params", b'{"InvoiceId":"8ad0'),
+        ("xml", b"<?xml"),
+    ],
+)
 async def test_bodies_come_in_the_forms_that_tenants_configure(kind: str, start: bytes) -> None:
     async with receiver() as (hook, address), running_zuora(callout_url=address, callout_body=kind) as zuora:
         await post_invoices(zuora.url)
@@ -163,11 +167,15 @@ async def test_bodies_come_in_the_forms_that_tenants_configure(kind: str, start:
 
 
 async def test_unposting_has_no_standard_event() -> None:
-    async with receiver() as (hook, address), running_zuora(callout_url=address) as zuora:
-        async with aiohttp.ClientSession() as session:
-            async with session.post(f"{zuora.url}/_sandbox/invoices", json={"items": 1}) as answer:
-                made = await answer.json()
-            await session.post(f"{zuora.url}/_sandbox/invoices/{made['id']}/unpost", json={})
-            unposted = await post_invoices(zuora.url, 0)
+    async with (
+        receiver() as (hook, address),
+        running_zuora(callout_url=address) as zuora,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.post(f"{zuora.url}/_sandbox/invoices", json={"items": 1}) as answer:
+            made = await answer.json()
+        async with session.post(f"{zuora.url}/_sandbox/invoices/{made['id']}/unpost", json={}) as answer:
+            assert answer.status == 200
+        unposted = await post_invoices(zuora.url, 0)
 
     assert (len(hook.seen), unposted["notifications"]) == (1, 1)

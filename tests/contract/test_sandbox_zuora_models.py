@@ -1,4 +1,4 @@
-"""What the Zuora sandbox answers parses with Zuora's official models, strictly and without a key that they do not know."""
+"""What the Zuora sandbox answers parses with Zuora's official models, strictly and without an unknown key."""
 
 import importlib
 import importlib.util
@@ -23,7 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecationWar
 
 
 def official(name: str) -> Any:
-    """One official model, without the packages' own `__init__` files: those import 1,740 modules, 20 s of processor time."""
+    """One official model, without the packages' own `__init__` files.
+
+    Those import 1,740 modules, 20 s of processor time.
+    """
     stand_ins = [package for package in ("zuora_sdk", "zuora_sdk.models") if package not in sys.modules]
     if stand_ins:
         found = importlib.util.find_spec("zuora_sdk")
@@ -49,7 +52,10 @@ def nested_model(annotation: Any) -> Any:
 
 
 def strict_errors(model: Any, value: Any, path: str = "") -> list[str]:
-    """What is wrong with an answer by the models' field types. The models themselves skip validation when they parse."""
+    """What is wrong with an answer by the models' field types.
+
+    The models themselves skip validation when they parse.
+    """
     if isinstance(value, list):
         return [error for number, each in enumerate(value) for error in strict_errors(model, each, f"{path}[{number}]")]
     errors = []

@@ -1,6 +1,7 @@
 """`$batch` as IFS documents it: multipart/mixed, parts in order, a change set is one transaction, no reads inside it.
 
-Tags of a change set are checked against the state at its start: all its vouchers may carry the tag that was read before.
+Tags of a change set are checked against the state at its start: all its vouchers may carry the tag that was read
+before.
 Parts after a failed one are not run unless `Prefer: odata.continue-on-error` asks for it (OData 4.01 11.7.7).
 """
 

@@ -108,7 +108,10 @@ def timed_out(seconds: float) -> OdataError:
 async def _commit_late(
     sandbox: IfsSandbox, request: web.Request, fault: Fault, header: Json, rows: list[Json]
 ) -> web.StreamResponse:
-    """Commit after the ordered time whatever the client does; it hears a 504 (`status` 504), else nothing but a cut line."""
+    """Commit after the ordered time whatever the client does.
+
+    It hears a 504 (`status` 504), else nothing but a cut line.
+    """
 
     async def commit() -> None:
         await asyncio.sleep(fault.seconds)

@@ -333,7 +333,7 @@ class Checker:
             raise OdataError(400, "INVALID_VALUE_FOR_PROPERTY", "An amount has more decimals than its currency.")
         return in_currency, own
 
-    def _rate(
+    def _rate(  # noqa: PLR0917 - all six are what the rule is about
         self,
         company: Company,
         row: Json,

@@ -36,7 +36,11 @@ class VoucherType:
 
 @dataclass
 class Rate:
-    """An exchange rate: so much of the company's currency for `conversion_factor` units (inverted: the other way round)."""
+    """An exchange rate.
+
+    So much of the company's currency for `conversion_factor` units of the other one; with inverted quotation the other
+    way round.
+    """
 
     currency_type: str
     currency: str

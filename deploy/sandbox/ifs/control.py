@@ -1,4 +1,7 @@
-"""`/_sandbox/…` of the IFS side: what accountants do in IFS itself, faults on order, and what was booked and counted."""
+"""`/_sandbox/…` of the IFS side.
+
+What accountants do in IFS itself, faults on order, and what was booked and counted.
+"""
 
 import dataclasses
 from collections.abc import Awaitable, Callable
@@ -110,7 +113,10 @@ async def gl_update(request: web.Request) -> web.Response:
 
 
 async def change_company(request: web.Request) -> web.Response:
-    """`{"company", "currency"?, "description"?, "parallelCurrency"?, "inverted"?, "visible"?}`: make a company or change it."""
+    """`{"company", "currency"?, "description"?, "parallelCurrency"?, "inverted"?, "visible"?}`.
+
+    Make a company or change it.
+    """
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     name = str(wanted["company"])
     company = sandbox.companies.get(name)
@@ -179,7 +185,10 @@ async def change_period(request: web.Request) -> web.Response:
 
 
 async def add_rate(request: web.Request) -> web.Response:
-    """`{"company", "currency", "rate", "validFrom", "conversionFactor"?, "currencyType"?}`, or `{"company", "currency", "remove": true}`."""
+    """`{"company", "currency", "rate", "validFrom", "conversionFactor"?, "currencyType"?}`.
+
+    `{"company", "currency", "remove": true}` takes all rates of a currency away.
+    """
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     company, kind = _company(sandbox, wanted), wanted.get("currencyType", "1")
     if wanted.get("remove"):
@@ -231,7 +240,10 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """Change settings while it runs, in camelCase: latencyMs, requestsPerMinute, etag, etagScope, voucherStatus and so on."""
+    """Change settings while it runs, in camelCase.
+
+    For instance latencyMs, requestsPerMinute, etag, etagScope, voucherStatus and so on.
+    """
     sandbox = request.app[SANDBOX]
     for name, value in (await read_json(request)).items():
         own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

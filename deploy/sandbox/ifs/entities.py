@@ -38,17 +38,21 @@ def _types(texts: str, numbers: str = "", dates: str = "", booleans: str = "") -
 
 
 _HEADER_TYPES = _types(
-    "Company VoucherType UserGroup VoucherStatus AmountMethod FunctionGroup VoucherText VoucherText2 TransferId Userid VoucherUpdated UpdateError "
+    "Company VoucherType UserGroup VoucherStatus AmountMethod FunctionGroup VoucherText VoucherText2 "
+    "TransferId Userid VoucherUpdated UpdateError "
     "Objstate",
     "AccountingYear VoucherNo AccountingPeriod",
     "VoucherDate DateReg",
     "UseCorrectionRows InterimVoucher SimulationVoucher",
 )
 _ROW_TYPES = _types(
-    "Company VoucherType UserGroup VoucherStatus Account ProcessCode OptionalCode TaxDirection CurrencyCode CurrencyType Text ReferenceSerie "
+    "Company VoucherType UserGroup VoucherStatus Account ProcessCode OptionalCode TaxDirection "
+    "CurrencyCode CurrencyType Text ReferenceSerie "
     "ReferenceNumber PartyTypeId TransCode VoucherText2 " + " ".join(f"Code{letter}" for letter in CODE_PARTS),
-    "AccountingYear VoucherNo AccountingPeriod RowNo CurrencyRate ConversionFactor CurrencyDebetAmount CurrencyCreditAmount CurrencyAmount "
-    "DebetAmount CreditAmount Amount Quantity ThirdCurrencyDebitAmount ThirdCurrencyCreditAmount ParallelCurrencyRate ProjectActivityId",
+    "AccountingYear VoucherNo AccountingPeriod RowNo CurrencyRate ConversionFactor CurrencyDebetAmount "
+    "CurrencyCreditAmount CurrencyAmount "
+    "DebetAmount CreditAmount Amount Quantity ThirdCurrencyDebitAmount ThirdCurrencyCreditAmount "
+    "ParallelCurrencyRate ProjectActivityId",
     "VoucherDate",
     "Correction",
 )

@@ -1,7 +1,8 @@
 """`$filter`: a small parser of OData 4.01 expressions (section 5.1.1 of part 2), strict about names and types.
 
 Knows eq ne gt ge lt le, in, and or not, parentheses, startswith contains endswith tolower toupper length, texts (quotes
-doubled), numbers, dates, moments, true false null, and enumeration values such as `IfsApp.VoucherHandling.VoucherStatus'Approved'`.
+doubled), numbers, dates, moments, true false null, and enumeration values such as
+`IfsApp.VoucherHandling.VoucherStatus'Approved'`.
 Lambda operators and `has` are refused, as IFS refuses them.
 """
 
@@ -62,7 +63,10 @@ class Condition:
 
 
 def parse(text: str, types: dict[str, str]) -> Condition:
-    """Parse a filter over properties of the given types (`text`, `number`, `date`, `boolean`). Raises OdataError 400."""
+    """Parse a filter over properties of the given types (`text`, `number`, `date`, `boolean`).
+
+    Raises OdataError 400.
+    """
     return _Parser(text, types).whole()
 
 

@@ -1,8 +1,8 @@
 """The system query options: which rows, in which order, how many, which properties."""
 
 import re
-from functools import partial
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +45,10 @@ def the_company(condition: Condition) -> str | None:
 
 
 def listing(sandbox: IfsSandbox, entity_set: EntitySet, query: dict[str, str], within: Json | None = None) -> Json:
-    """The body of a list answer, without its context. `within` are key values that rows must have (an array of a parent)."""
+    """The body of a list answer, without its context.
+
+    `within` are key values that rows must have (an array of a parent).
+    """
     condition = condition_of(query, entity_set)
     narrowed = {**condition.equal, **{name: frozenset([value]) for name, value in (within or {}).items()}}
     fitting = (
@@ -68,7 +71,10 @@ def listing(sandbox: IfsSandbox, entity_set: EntitySet, query: dict[str, str], w
 
 
 def _enough(query: dict[str, str]) -> int | None:
-    """How many rows suffice: with `$top`, and nothing that needs all of them, a large set need not be walked through."""
+    """How many rows suffice.
+
+    With `$top`, and nothing that needs all of them, a large set need not be walked through.
+    """
     if "$top" not in query or query.get("$orderby") or query.get("$count", "").lower() == "true":
         return None
     return _whole(query, "$skip", 0) + _whole(query, "$skiptoken", 0) + _whole(query, "$top", 0)

@@ -114,12 +114,18 @@ def _rate_exceeded(wait: float) -> web.Response:
 
 def _too_many_at_once(sandbox: ZuoraSandbox, seconds: float = 0) -> ApiError:
     wait = seconds or sandbox.settings.concurrency_retry_seconds
-    message = "The total number of concurrent requests has exceeded the limit allowed by the system. Please resubmit your request later."
+    message = (
+        "The total number of concurrent requests has exceeded the limit allowed by the system. "
+        "Please resubmit your request later."
+    )
     return ApiError(429, 50000070, message, {"Retry-After": f"{wait:g}", "Concurrency-Limit-Remaining": "0"})
 
 
 def _check_version(sandbox: ZuoraSandbox, request: web.Request) -> None:
-    """Zuora-Version concerns /v1 only; without it a tenant falls back to its oldest behaviour, so strict tests want it."""
+    """Zuora-Version concerns /v1 only.
+
+    Without it a tenant falls back to its oldest behaviour, so strict tests want it.
+    """
     if not request.path.startswith("/v1/") or request.headers.get("Zuora-Version"):
         return
     sandbox.counts["withoutVersion"] += 1

@@ -1,4 +1,7 @@
-"""Sends callouts as Zuora does: 25 s, only 200 is success, retries keep the notification's id, history of every attempt."""
+"""Sends callouts as Zuora does.
+
+25 s, only 200 is success, retries keep the notification's id, history of every attempt.
+"""
 
 import asyncio
 import base64
@@ -138,7 +141,10 @@ class Callouts:
         self.counts["givenUp"] += 1
 
     async def _attempt(self, note: Notification) -> tuple[int, str]:
-        """One attempt: without credentials first unless preemptive, with them after a challenge. Negative code: no answer."""
+        """One attempt: without credentials first unless preemptive, with them after a challenge.
+
+        Negative code: no answer.
+        """
         headers = {
             "Content-Type": note.content_type,
             "Zuora-Request-Id": secrets.token_hex(16),
@@ -195,7 +201,8 @@ class Callouts:
         key = record.number if self.settings.callout_identifiers == "numbers" else record.key
         if self.settings.callout_body == "xml":
             name = quoteattr(f"{record.kind}Id")
-            text = f'<?xml version="1.0" encoding="UTF-8"?><callout><parameter name={name}>{escape(key)}</parameter></callout>'
+            parameter = f"<parameter name={name}>{escape(key)}</parameter>"
+            text = f'<?xml version="1.0" encoding="UTF-8"?><callout>{parameter}</callout>'
             return text.encode(), "application/xml; charset=utf-8"
         if self.settings.callout_body == "params":
             return dumps({f"{record.kind}Id": key, "EventCategory": event}), "application/json; charset=utf-8"

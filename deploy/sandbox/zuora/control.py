@@ -104,7 +104,10 @@ def _account(sandbox: ZuoraSandbox, wanted: Json) -> Record:
 
 
 async def create_invoice(request: web.Request) -> web.Response:
-    """`{"accountId"?, "date"?, "currency"?, "items"?: [..] | number, "header"?: {..}, "post"?: true}`: make an invoice."""
+    """`{"accountId"?, "date"?, "currency"?, "items"?, "header"?, "post"?}`.
+
+    `items` is a list of items or how many to make up; `header` overrides single fields; `post` is true unless told.
+    """
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     account, items = _account(sandbox, wanted), wanted.get("items", 0)
     shared = {"date": wanted.get("date", ""), "currency": wanted.get("currency", "")}
@@ -120,7 +123,10 @@ async def create_invoice(request: web.Request) -> web.Response:
 
 
 async def create_payment(request: web.Request) -> web.Response:
-    """`{"accountId"?, "amount", "type"?, "currency"?, "date"?, "gatewayId"?, "applications"?: [{"invoiceId", "amount"}]}`."""
+    """`{"accountId"?, "amount", "type"?, "currency"?, "date"?, "gatewayId"?, "applications"?}`.
+
+    `applications` is a list of `{"invoiceId" | "debitMemoId", "amount"}`.
+    """
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     record = payments.create(
         sandbox.store,
@@ -136,7 +142,10 @@ async def create_payment(request: web.Request) -> web.Response:
 
 
 async def bill_run(request: web.Request) -> web.Response:
-    """`{"invoices", "accounts"?, "perSecond"?, "paymentShare"?, "date"?, "currency"?}`: post that many, with callouts."""
+    """`{"invoices", "accounts"?, "perSecond"?, "paymentShare"?, "date"?, "currency"?}`.
+
+    Post that many, with callouts.
+    """
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     count, rate = int(wanted["invoices"]), float(wanted.get("perSecond", 0))
     share, date, currency = float(wanted.get("paymentShare", 0)), wanted.get("date", ""), wanted.get("currency", "")

@@ -1,7 +1,8 @@
 """How Zuora's documents look: every key of the v1 answers, with what a fresh document holds.
 
-Amounts are Decimals, dates are ISO text, datetimes are `yyyy-mm-dd hh:mm:ss` without an offset (UTC here). Key names and
-types are those of Zuora's official models (zuora-sdk 3.21.0); the contract tests hold the sandbox to them.
+Amounts are Decimals, dates are ISO text, datetimes are `yyyy-mm-dd hh:mm:ss` without an offset (UTC here). Key
+names and types are those of Zuora's official models (zuora-sdk 3.21.0); the contract tests hold the sandbox to
+them.
 """
 
 from decimal import Decimal

@@ -13,7 +13,10 @@ _TAX_CHANGES = ("taxAmount", "taxRate", "exemptAmount")
 
 
 def new_item(store: Store, date: str, currency: str, given: Json) -> Json:
-    """Make an item from what a test or the generator gives; `taxes` is a list of {taxCode, taxAmount | taxRate, name}."""
+    """Make an item from what a test or the generator gives.
+
+    `taxes` is a list of {taxCode, taxAmount | taxRate, name}.
+    """
     known = {
         name: Decimal(str(value)) if name in _ITEM_AMOUNTS else value
         for name, value in given.items()
@@ -141,7 +144,10 @@ def edit(
 
 
 def settle(store: Store, record: Record, field: str, amount: Decimal) -> None:
-    """Lower (or with a negative amount raise) what is open, by a payment or a memo. Raises SandboxError when too much."""
+    """Lower (or with a negative amount raise) what is open, by a payment or a memo.
+
+    Raises SandboxError when too much.
+    """
     balance: Any = record.document["balance"]
     if amount > balance:
         raise SandboxError(f"{record.number} has only {balance} open, not {amount}")

@@ -190,7 +190,10 @@ def adjustment(
     now: str,
     source: str = "InvoiceDetail",
 ) -> Json:
-    """An invoice item adjustment as the older CRUD call gives it; `kind` is Credit or Charge, the amount is positive."""
+    """An invoice item adjustment as the older CRUD call gives it.
+
+    `kind` is Credit or Charge, the amount is positive.
+    """
     return {
         "Id": key,
         "AccountId": invoice["accountId"],

@@ -143,7 +143,7 @@ def refund(store: Store, memo: Record, amount: Decimal, *, kind: str = "Electron
 
 
 def adjust(store: Store, invoice: Record, amount: Decimal, *, kind: str, item: int, source: str, date: str) -> Record:
-    """Adjust one item of an invoice (`Credit` lowers, `Charge` raises), or with source `Tax` its first taxation item."""
+    """Adjust an item of an invoice (`Credit` lowers, `Charge` raises), or with source `Tax` its first taxation item."""
     if kind not in {"Credit", "Charge"}:
         raise SandboxError("type is Credit or Charge")
     chosen = invoice.items[item]

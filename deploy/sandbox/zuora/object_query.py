@@ -25,8 +25,10 @@ _PLACES = {
 _SHARED = "id updateddate createddate accountid amount status"
 #: What Zuora lets filter and sort by (invoices: neither posteddate nor transferredtoaccounting; payments: not type).
 _FILTERABLE = {
-    "Invoice": "id updateddate accountid amount balance duedate invoicedate invoicenumber reversed sourceid sourcetype status einvoicestatus",
-    "Payment": f"{_SHARED} effectivedate gatewayorderid gatewaystate paymentmethodid paymentmethodsnapshotid paymentnumber referenceid source "
+    "Invoice": "id updateddate accountid amount balance duedate invoicedate invoicenumber reversed sourceid sourcetype "
+    "status einvoicestatus",
+    "Payment": f"{_SHARED} effectivedate gatewayorderid gatewaystate paymentmethodid paymentmethodsnapshotid "
+    "paymentnumber referenceid source "
     "sourcename unappliedamount",
     "Refund": f"{_SHARED} refunddate refundnumber paymentmethodid type",
     "CreditMemo": f"{_SHARED} memodate memonumber balance",

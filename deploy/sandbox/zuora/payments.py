@@ -19,7 +19,10 @@ def create(
     gateway: str | None = None,
     applications: list[Json] | None = None,
 ) -> Record:
-    """Make a processed payment. `applications` is a list of {invoiceId | debitMemoId, amount}; the rest stays unapplied."""
+    """Make a processed payment.
+
+    `applications` is a list of {invoiceId | debitMemoId, amount}; the rest stays unapplied.
+    """
     if kind not in {"Electronic", "External"}:
         raise SandboxError("type is Electronic or External")
     currency = currency or account.document["billingAndPayment"]["currency"]
