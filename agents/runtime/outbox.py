@@ -1,8 +1,9 @@
-"""Everything an app sends, outputs and changelogs, and what of it is not confirmed yet."""
+"""Everything an app sends, outputs first and then what it writes, and what of it is not confirmed yet."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from agents.runtime.failure import ExitCode, end_process
 from agents.runtime.state import Change
@@ -33,16 +34,60 @@ class Outgoing:
         self.future: asyncio.Future[Any] | None = None
 
 
+class Writer(Protocol):
+    """An event that was handled and whose writes wait for their turn."""
+
+    @property
+    def may_write(self) -> bool:
+        """True when all its outputs are confirmed."""
+
+    async def transmit_changes(self) -> None:
+        """Give its writes to the producer."""
+
+
 class Outbox:
     """Gives records to the producer and ends the process when one cannot be written.
 
     A record that is lost while the commit of its event goes on would be lost for good; after the end the event comes
     again.
+
+    What an event writes to tables goes out only when its outputs are confirmed, and those of every event handled before
+    it, whose writes it may have read. Otherwise a crash could leave a table that says "sent" of what never was, and the
+    event, met again, would be taken for done.
     """
 
     def __init__(self, producer: LogProducer) -> None:
         self._producer = producer
         self._unconfirmed: set[asyncio.Future[Any]] = set()
+        self._writers: deque[Writer] = deque()
+        self._writing: asyncio.Task[None] | None = None
+
+    def queue_changes(self, writer: Writer) -> None:
+        """Let a handled event wait for its turn to write."""
+        self._writers.append(writer)
+        self.advance()
+
+    def advance(self) -> None:
+        """Send the writes whose turn has come; called whenever an event's outputs are confirmed."""
+        if self._writing is None and self._writers and self._writers[0].may_write:
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        while self._writers and self._writers[0].may_write:
+            # It leaves the queue only afterwards: whoever waits for its turn sees that it is not through yet.
+            await self._writers[0].transmit_changes()
+            self._writers.popleft()
+        self._writing = None
+
+    async def writes_sent(self) -> None:
+        """Wait until the writes of every event handled so far are on their way."""
+        last = self._writers[-1] if self._writers else None
+        while last is not None and last in self._writers:
+            self.advance()
+            waits = {self._writing} if self._writing is not None else set(self._unconfirmed)
+            if waits:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[Any]":
         """Queue a record and return its future; a write that a newer one has overtaken shares that one's future."""
@@ -69,11 +114,15 @@ class Outbox:
         return future
 
     async def settled(self, timeout_seconds: float) -> bool:
-        """Wait until everything sent is confirmed; False if that took longer than `timeout_seconds`."""
-        if not self._unconfirmed:
-            return True
-        _, waiting = await asyncio.wait(set(self._unconfirmed), timeout=timeout_seconds)
-        return not waiting
+        """Wait until every handled event's effects are confirmed; False if that took longer than `timeout_seconds`."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.writes_sent()
+                while self._unconfirmed:
+                    await asyncio.wait(set(self._unconfirmed))
+        except TimeoutError:
+            return False
+        return True
 
     def _on_done(self, outgoing: Outgoing, future: "asyncio.Future[Any]") -> None:
         self._unconfirmed.discard(future)

@@ -48,13 +48,24 @@ class _Phase(Enum):
 
 
 class Work:
-    """Collects the effects of one event and sends them in the order they were asked for.
+    """Collects the effects of one event: first what it sends, in order, then what it writes to tables.
 
     They go out when the handler returns, when one of them is awaited, or at `confirmed()`, so a decision and its writes
-    need no `await` between them. The event is acknowledged when all of them are confirmed.
+    need no `await` between them. Writes follow only when what was sent is confirmed (see Outbox). The event is
+    acknowledged when all of them are confirmed.
     """
 
-    __slots__ = ("_on_settled", "_outbox", "_phase", "_sending", "_unsent", "label", "partition", "unconfirmed")
+    __slots__ = (
+        "_changes",
+        "_on_settled",
+        "_outbox",
+        "_phase",
+        "_sending",
+        "_unsent",
+        "label",
+        "partition",
+        "unconfirmed",
+    )
 
     def __init__(self, outbox: Outbox, partition: int, label: str, on_settled: "Callable[[Work], None] | None") -> None:
         self.partition = partition
@@ -65,6 +76,7 @@ class Work:
         self._phase = _Phase.OPEN
         self._sending: asyncio.Lock | None = None
         self._unsent: deque[Outgoing] = deque()
+        self._changes: deque[Outgoing] = deque()
 
     @property
     def is_current(self) -> bool:
@@ -74,7 +86,7 @@ class Work:
     @property
     def is_done(self) -> bool:
         """True when the handler has returned and every effect is confirmed."""
-        return self._phase is _Phase.HANDLED and not self.unconfirmed
+        return self._phase is _Phase.HANDLED and not self.unconfirmed and not self._changes
 
     @property
     def is_handled(self) -> bool:
@@ -122,7 +134,12 @@ class Work:
         """Add a table's write; the table has checked that this work is open."""
         state = change.state
         epoch = ((EPOCH_HEADER, b"%d" % state.epoch),)
-        self._unsent.append(Outgoing(state.topic, change.key, change.value, epoch, state.partition, change))
+        self._changes.append(Outgoing(state.topic, change.key, change.value, epoch, state.partition, change))
+
+    @property
+    def may_write(self) -> bool:
+        """True when everything that this event sent is confirmed, or when it is cut off and writes nothing."""
+        return not self.unconfirmed
 
     async def confirmed(self) -> None:
         """Wait until everything sent and written so far is confirmed by the brokers.
@@ -132,39 +149,62 @@ class Work:
 
         """
         await self.transmit()
-        if self.unconfirmed:
-            await asyncio.wait(self.unconfirmed)
-        self.check()
+        await self._await_confirmations()
+        if self._changes:
+            await self._outbox.writes_sent()
+            await self.transmit_changes()
+            await self._await_confirmations()
 
     async def transmit(self) -> None:
-        """Give everything added so far to the producer, in order."""
-        if not self._unsent:
+        """Give everything to be sent so far to the producer, in order."""
+        await self._give(self._unsent)
+
+    async def transmit_changes(self) -> None:
+        """Give everything written so far to the producer, in order."""
+        await self._give(self._changes)
+        self._settle()
+
+    async def _give(self, waiting: deque[Outgoing]) -> None:
+        if not waiting:
             return
         if self._sending is None:
             self._sending = asyncio.Lock()
         async with self._sending:
-            while self._unsent:
-                self.check()
-                future = await self._outbox.send(self._unsent[0])
-                self._unsent.popleft()
+            while waiting and self.is_current:
+                future = await self._outbox.send(waiting[0])
+                if waiting:  # not cut off meanwhile
+                    waiting.popleft()
                 self.unconfirmed.add(future)
                 future.add_done_callback(self._on_confirmed)
+
+    async def _await_confirmations(self) -> None:
+        if self.unconfirmed:
+            await asyncio.wait(self.unconfirmed)
+        if not self.is_current:
+            raise Abandoned(self.label)
 
     async def finish(self) -> None:
         """Send what is left; called when the handler has returned."""
         await self.transmit()
         self.check()
         self._phase = _Phase.HANDLED
-        if not self.unconfirmed and self._on_settled is not None:
-            self._on_settled(self)
+        if self._changes:
+            self._outbox.queue_changes(self)
+        self._settle()
 
     def cut_off(self) -> None:
         """Let nothing more come from this work: no send, no write, no acknowledgement."""
         self._phase = _Phase.CUT_OFF
         self._unsent.clear()
+        self._changes.clear()
 
     def _on_confirmed(self, future: asyncio.Future[Any]) -> None:
         self.unconfirmed.discard(future)
+        if self.may_write:
+            self._outbox.advance()
+        self._settle()
+
+    def _settle(self) -> None:
         if self.is_done and self._on_settled is not None:
             self._on_settled(self)
 

@@ -193,6 +193,7 @@ async def test_an_older_write_that_is_sent_late_does_not_land_behind_the_newer_o
 
     await quick.finish()
     await slow.finish()
+    await outbox.writes_sent()
 
     assert [(key, value) for key, value, _ in producer.sent] == [(b"a", b"newer")]
     assert not slow.is_done
@@ -308,27 +309,81 @@ async def test_a_table_takes_nothing_from_a_work_that_was_cut_off_or_has_returne
         work.send("out", key=b"a")
 
 
-async def test_effects_are_sent_in_the_order_they_were_asked_for_and_awaiting_one_sends_those_before_it(
-    table: StateTable,
-) -> None:
+async def test_outputs_are_sent_in_their_order_and_writes_only_when_those_are_confirmed(table: StateTable) -> None:
     producer = SlowProducer()
     work = Work(Outbox(producer), 0, "documents[0]@7", None)  # type: ignore[arg-type]
     current_work.set(work)
     work.send("out", key=b"first")
-    table["second"] = b"2"
-    sending = work.send("out", key=b"third")
-    work.send("out", key=b"fourth")
+    table["written"] = b"1"
+    sending = work.send("out", key=b"second")
+    work.send("out", key=b"third")
 
     waiting = asyncio.ensure_future(sending)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    confirming = asyncio.ensure_future(work.confirmed())
+    await passes()
 
-    assert [key for key, _, _ in producer.sent] == [b"first", b"second", b"third", b"fourth"]
+    assert [key for key, _, _ in producer.sent] == [b"first", b"second", b"third"]
     assert not waiting.done()
     for number, (_, _, future) in enumerate(producer.sent):
-        future.set_result(Confirmation(0 if number == 1 else number))
-    assert (await waiting).offset == 2
-    await work.confirmed()
+        future.set_result(Confirmation(number))
+    assert (await waiting).offset == 1
+    await passes()
+    assert producer.sent[-1][0] == b"written"
+    assert not confirming.done()
+    producer.sent[-1][2].set_result(Confirmation(0))
+    await confirming
+
+
+async def test_an_event_writes_only_when_the_outputs_of_all_handled_before_it_are_confirmed() -> None:
+    """Its writes may rest on theirs: a table must not say "sent" of what a crash can still make unsent."""
+    producer = SlowProducer()
+    outbox = Outbox(producer)  # type: ignore[arg-type]
+    state = owned(MemoryEntries())
+    settled: list[str] = []
+    earlier = Work(outbox, 0, "earlier", lambda work: settled.append(work.label))
+    later = Work(outbox, 0, "later", lambda work: settled.append(work.label))
+    earlier.send("out", key=b"command")
+    earlier.add_change(state.write(b"record", b"sent"))
+    later.add_change(state.write(b"record", b"sent and seen again"))
+
+    await earlier.finish()
+    await later.finish()
+    await passes()
+    assert [key for key, _, _ in producer.sent] == [b"command"]
+
+    producer.sent[0][2].set_result(Confirmation(0))
+    await passes()
+    assert [value for _, value, _ in producer.sent[1:]] == [b"sent", b"sent and seen again"]
+    assert settled == []
+    producer.sent[1][2].set_result(Confirmation(0))
+    producer.sent[2][2].set_result(Confirmation(1))
+    await passes()
+    assert settled == ["earlier", "later"]
+
+
+async def test_what_was_cut_off_keeps_nobody_from_writing() -> None:
+    producer = SlowProducer()
+    outbox = Outbox(producer)  # type: ignore[arg-type]
+    state = owned(MemoryEntries())
+    dead, alive = Work(outbox, 0, "dead", None), Work(outbox, 0, "alive", None)
+    dead.add_change(state.write(b"a", b"1"))
+    dead.send("out", key=b"unconfirmed")
+    alive.add_change(state.write(b"b", b"2"))
+    await dead.finish()
+    await alive.finish()
+
+    dead.cut_off()
+    await passes()
+    assert [key for key, _, _ in producer.sent] == [b"unconfirmed"]
+    producer.sent[0][2].set_result(Confirmation(0))
+    await passes()
+    assert [key for key, _, _ in producer.sent] == [b"unconfirmed", b"b"]
+
+
+async def passes() -> None:
+    """Let everything that is ready run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def test_a_record_that_kafka_does_not_take_ends_the_process(ended: list[int]) -> None:
