@@ -21,6 +21,8 @@ from streams.systems.ifs.service import Service
 KEPT_SECONDS = 300.0
 """How long what was read is taken for true: a rate entered in IFS counts at the latest five minutes later."""
 MOST_KEPT = 10_000
+NEWEST_RATES = 50
+"""Rates read to find the newest: one would do, were there no gateways that drop $orderby."""
 RATES = "CurrencyRatesHandling"
 COMPANIES = "CodePartValuesHandling"
 
@@ -183,7 +185,7 @@ class Basics:
             odata.equal("CurrencyCode", currency),
             odata.at_most("ValidFrom", day),
         )
-        query = odata.query(filter=condition, orderby="ValidFrom desc", top=1)
+        query = odata.query(filter=condition, orderby="ValidFrom desc", top=NEWEST_RATES)
         rows = (await self._service.page(RATES, "CurrencyRateSet", query)).rows
         valid = [row for row in rows if str(row.get("ValidFrom", ""))[:10] <= day.isoformat()]
         return max(valid, key=lambda row: str(row["ValidFrom"]), default=None)
