@@ -345,6 +345,11 @@ NO_CODE = tax("(none)", "2619")
             (),
             ["1510/100 Dr 103.01", "2610 Cr 1.00", "2611 Cr 2.01", "3010/100 Cr 100.00"],
         ),
+        (
+            credit_memo("103.01", memo_item("ANL", "100.00", VAT25="1.00", VAT19="2.00"), taxAmount="3.01"),
+            (),
+            ["1510/100 Cr 103.01", "2610 Dr 1.00", "2611 Dr 2.01", "3010/100 Dr 100.00"],
+        ),
         # Two tax codes on one account are one row, the largest.
         (
             invoice("106.01", item("ANL", "100.00", VAT25="2.00", VAT19="2.00", CH="2.00"), taxAmount="6.01"),
