@@ -19,7 +19,6 @@ class Fault:
     seconds: float = 0.0
     status: int = 500
     body: str | None = None
-    company: str = ""
 
     def matches(self, method: str, path: str, kinds: frozenset[str] | None) -> bool:
         """Tell whether this order is for such a request."""

@@ -544,3 +544,14 @@ async def test_unknown_projections_sets_and_properties_say_what_they_are(ifs: Cl
         (400, "EXPRESSION_PROPERTY_NOT_IN_TYPE"),
         (501, "ODP_NOT_IMPLEMENTED"),
     ]
+
+
+async def test_an_ordered_empty_list_hides_what_is_there(ifs: Client) -> None:
+    await ifs.book(voucher())
+    await ifs.control("faults", {"kind": "empty", "path": "Company eq '10'"})
+    query = "VouchersAnalysis.svc/VoucherSet?$filter=Company eq '10'"
+
+    other, hidden, shown = [await ifs.get(path) for path in (query.replace("'10'", "'20'"), query, query)]
+
+    assert [len(body["value"]) for _, body, _ in (other, hidden, shown)] == [0, 0, 1]
+    assert hidden[2] == shown[2]

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import unquote
 
 from aiohttp import web
 
-from deploy.sandbox.exact import json_response
+from deploy.sandbox.exact import json_response, loads
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.ifs import api, control
 from deploy.sandbox.ifs.booking import drop, timed_out
@@ -70,8 +71,10 @@ async def _admitted(sandbox: IfsSandbox, request: web.Request, handler: Handler)
             raise _too_many(sandbox, wait)
         if not sandbox.token_is_good(request):
             return json_response({"error": {"message": "Unauthorized"}}, 401, {"WWW-Authenticate": "Bearer"})
-        fault = sandbox.faults.take(request.method, request.raw_path, REQUEST_FAULTS)
+        fault = sandbox.faults.take(request.method, unquote(request.raw_path), REQUEST_FAULTS)
         if fault is not None:
+            if fault.kind == "empty":
+                return _emptied(await handler(request))
             spoiled = await _spoiled(sandbox, request, fault)
             if spoiled is not None:
                 return spoiled
@@ -94,8 +97,6 @@ async def _spoiled(sandbox: IfsSandbox, request: web.Request, fault: Fault) -> w
         await asyncio.sleep(fault.seconds or _HANG_SECONDS)
     if fault.kind in {"hang", "drop"}:
         return drop(request)
-    if fault.kind == "empty":
-        return json_response({"value": []})
     if fault.kind == "rate-limit":
         raise _too_many(sandbox, fault.seconds or 1)
     if fault.kind == "locked":
@@ -116,6 +117,15 @@ async def _spoiled(sandbox: IfsSandbox, request: web.Request, fault: Fault) -> w
     raise OdataError(
         fault.status, "INTERNAL_ERROR" if fault.status == 500 else "ODP_UNAVAILABLE", f"ordered fault {fault.status}"
     )
+
+
+def _emptied(response: web.StreamResponse) -> web.StreamResponse:
+    """The same list without its elements, as for a user who may not see them; its tag stays."""
+    if not isinstance(response, web.Response) or response.status != 200 or not isinstance(response.body, bytes):
+        return response
+    body = loads(response.body)
+    tag = {"ETag": response.headers["ETag"]} if "ETag" in response.headers else {}
+    return json_response({**body, "value": []} if "value" in body else body, headers=tag)
 
 
 async def _slow(request: web.Request, fault: Fault) -> web.StreamResponse | None:

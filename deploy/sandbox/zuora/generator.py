@@ -66,7 +66,7 @@ class Generator:
 
     def any_account(self) -> Record:
         """One of the customers; the first is made when there is none."""
-        accounts = [record for record in self._store.records.values() if record.kind == "Account"]
+        accounts = self._store.by_kind.get("Account")
         return self._random.choice(accounts) if accounts else self.account()
 
     def invoice(self, account: Record, *, items: int = 0, date: str = "", currency: str = "") -> Record:

@@ -58,6 +58,7 @@ class Store:
         self.business_date = business_date
         self.records: dict[str, Record] = {}
         self.listeners: list[Listener] = []
+        self.by_kind: dict[str, list[Record]] = {}
         self._by_number: dict[tuple[str, str], str] = {}
         self._last_number: dict[str, int] = {}
 
@@ -88,6 +89,7 @@ class Store:
             kind, key, number, document, time.monotonic() + self.lag_seconds, now, now, items or [], parts or []
         )
         self.records[key] = record
+        self.by_kind.setdefault(kind, []).append(record)
         self._by_number[kind, number] = key
         return record
 
@@ -111,7 +113,7 @@ class Store:
     def of_kind(self, kind: str) -> list[Record]:
         """All records of a kind that can be read, oldest first."""
         now = time.monotonic()
-        return [record for record in self.records.values() if record.kind == kind and record.visible_at <= now]
+        return [record for record in self.by_kind.get(kind, []) if record.visible_at <= now]
 
     def touch(self, record: Record) -> None:
         """Note that a record changed: `updatedDate` always moves on, by a second at least."""
