@@ -93,7 +93,7 @@ def list_mappings(kind: str | None, company: str | None, *, as_json: bool) -> No
 
 
 @mappings.command("set")
-@click.argument("kind", type=click.Choice(MAPPING_KINDS))
+@click.argument("kind", metavar="KIND", type=click.Choice(MAPPING_KINDS))
 @click.argument("account_id", required=False)
 @_column_options([column for column in COLUMNS if column != "kind"])
 @click.option("--code-part", "code_parts", multiple=True, metavar="C=VALUE", help="A code part; may be repeated.")
@@ -124,7 +124,7 @@ def set_mapping(
 
 
 @mappings.command("remove")
-@click.argument("kind", type=click.Choice(MAPPING_KINDS))
+@click.argument("kind", metavar="KIND", type=click.Choice(MAPPING_KINDS))
 @click.argument("account_id", required=False)
 @_column_options(KEY_COLUMNS)
 @actor_option

@@ -1,0 +1,172 @@
+"""`zuora-ifs records` and `schemas` against a real broker."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from agents.cli.main import main
+from schemas.notifications import DocumentCaptured
+from schemas.topics import DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
+from schemas.vouchers import PostVoucher, VoucherPosted
+from streams.log.messages import Message, event_message
+from streams.mapping_changes import change_message
+from streams.mapping_csv import parse_mappings
+from tests.support.projecting import START, Cluster, cluster_of, step
+
+ID = "Invoice:8ad08d2989bd"
+VOUCHER_NUMBER = {"company": "10", "voucherType": "M", "accountingYear": 2026, "voucherNo": 4711}
+ROWS = [
+    {"account": "1510", "codeParts": {"B": "100"}, "debit": "119.00", "text": "INV-1 receivable"},
+    {"account": "3010", "credit": "119.00", "text": "INV-1 Analytics"},
+]
+SUBJECT: dict[str, Any] = {
+    "commandId": "c1",
+    "appId": "app",
+    "recordId": ID,
+    "documentType": "Invoice",
+    "accountId": "8ad0",
+    "reference": "INV-1-ABC",
+    "fingerprint": "f",
+    "documentOffset": 0,
+    "company": "10",
+    "voucherType": "M",
+    "voucherDate": "2026-03-01",
+    "currency": "EUR",
+    "rows": ROWS,
+}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
+    made = cluster_of(kafka_bootstrap, unique, tmp_path)
+    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
+    monkeypatch.setenv("ZIFS_APP_ID", unique)
+    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
+    asyncio.run(made.make_topics())
+    return made
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def messages(cluster: Cluster) -> list[Message]:
+    """Return all that leads to one posted invoice, in the topics' own keys."""
+    lines, _ = parse_mappings(
+        b"kind,zuora_account_id,company,gl_account,comment\naccount,8ad0,10,1510,first\n", actor="maria", at=START
+    )
+    command = PostVoucher.model_validate(
+        SUBJECT
+        | {
+            "rateDate": "2026-03-01",
+            "text": "t",
+            "currencyType": "1",
+            "restRow": 1,
+            "mappingVersions": {"account/8ad0": 0},
+        }
+    )
+    outcome = VoucherPosted.model_validate(
+        SUBJECT
+        | {"accountingYear": 2026, "voucherNo": 4711, "companyCurrency": "EUR", "rate": "1", "conversionFactor": "1"}
+        | {"amount": "119.00", "postedAt": START}
+    )
+    captured = DocumentCaptured(
+        record_id=ID,
+        document_type="Invoice",
+        document_id="8ad08d2989bd",
+        account_id="8ad0",
+        received_at=START,
+        fetched_at=START,
+        document={"invoiceNumber": "INV-1"},
+    )
+    sent = [change_message(cluster.names.public(MAPPING), line.event, process="cli") for line in lines]
+    for event, topic, key in (
+        (captured, DOCUMENT, "8ad0"),
+        (command, VOUCHER_COMMAND, "10"),
+        (outcome, VOUCHER, "8ad0"),
+    ):
+        name = cluster.names.public(topic)
+        sent.append(event_message(name, key, event, event_id=topic, process="test", subject=ID, time=START))
+    return sent
+
+
+def test_a_record_is_shown_with_all_that_led_to_it(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(cluster.send(messages(cluster)))
+    facts = {"documentNumber": "INV-1", "accountId": "8ad0", "amount": "119.00", "currency": "EUR"}
+    asyncio.run(
+        cluster.send_steps(
+            step(ID, "received"),
+            step(ID, "fetched", minute=1, **facts),
+            step(ID, "posted", minute=2, voucher=VOUCHER_NUMBER, vouchers=[VOUCHER_NUMBER], company="10", **facts),
+        )
+    )
+
+    code, out, err = run(capsys, "records", "show", ID, "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["id"], found["status"], found["voucher"]) == (ID, "posted", VOUCHER_NUMBER)
+    assert [event["status"] for event in found["events"]] == ["received", "fetched", "posted"]
+    assert found["document"]["document"] == {"invoiceNumber": "INV-1"}
+    assert [row["account"] for row in found["outcomes"][0]["rows"]] == ["1510", "3010"]
+    assert [(one["key"], one["version"], one["glAccount"]) for one in found["mappingVersions"]] == [
+        ("account/8ad0", 0, "1510")
+    ]
+
+    for name in (ID, "8ad08d2989bd", "inv-1"):
+        code, out, _ = run(capsys, "records", "show", name)
+        assert code == 0
+        assert "10/M/2026/4711" in out
+        assert "INV-1 receivable" in out
+        assert "account/8ad0" in out
+
+
+def test_an_unknown_record_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cluster
+    assert run(capsys, "records", "show", "Invoice:none") == (1, "", "no record 'Invoice:none' in the audit log\n")
+
+
+def test_records_are_listed_by_status_account_and_type(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(
+        cluster.send_steps(
+            step("Invoice:1", "posted", accountNumber="A-1", amount="1190.00", currency="EUR"),
+            step("Invoice:2", "failed", accountNumber="A-1", reason="does not add up"),
+            step("Payment:3", "posted", accountNumber="A-2"),
+        )
+    )
+
+    def ids(*words: str) -> list[str]:
+        code, out, err = run(capsys, "records", "list", "--json", *words)
+        assert (code, err) == (0, "")
+        return [record["id"] for record in json.loads(out)]
+
+    assert ids() == ["Invoice:1", "Invoice:2", "Payment:3"]
+    assert ids("--status", "posted") == ["Invoice:1", "Payment:3"]
+    assert ids("--account", "A-1", "--type", "Invoice", "--limit", "1") == ["Invoice:1"]
+    _, out, err = run(capsys, "records", "list", "--limit", "2")
+    assert "1,190.00" in out
+    assert "does not add up" in out
+    assert "more than 2 records" in err
+    code, _, err = run(capsys, "records", "list", "--status", "lost")
+    assert code == 2
+    assert "lost" in err
+
+
+def test_exported_schemas_fit_the_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, _ = run(capsys, "schemas", "export", str(tmp_path / "out"))
+    assert code == 0
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    schema = json.loads((tmp_path / "out" / index["events"]["RecordStatusChanged"]).read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    event = json.loads(step("Invoice:1", "posted", amount="1.00").model_dump_json(by_alias=True))
+    validator.validate(event)
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(event | {"colour": "red"})
