@@ -17,7 +17,8 @@ from aiohttp import web
 from agents.bookkeeper.beginning import Beginning
 from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
-from agents.collector.collector import Collector, share_of_limits
+from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
+from agents.collector.metrics import on_zuora_wait
 from agents.poster.poster import Poster
 from agents.runtime import StateTable, StreamApp, Timing, run_process
 from agents.serving import add_probes, run, start_site
@@ -76,9 +77,15 @@ async def collector(wiring: Wiring) -> StreamApp:
     notifications = names.public(topics.NOTIFICATION)
     share = share_of_limits(lambda: len(app.assigned_partitions(notifications)), settings.kafka.partitions)
     session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share))
-    agent = Collector(ZuoraClient(session), names, tables["objects"])
+    agent = Collector(ZuoraClient(session, on_wait=on_zuora_wait), names, tables["objects"])
     app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
-    app.windowed(topics=[names.working(topics.FETCH_LATER)], handler=agent.on_fetch_later, size=FETCHES_AT_ONCE)
+    # These mostly sleep until their time has come; what is handed over must not queue behind them.
+    app.windowed(
+        topics=[names.working(topics.FETCH_LATER)],
+        handler=agent.on_fetch_later,
+        size=LATER_AT_ONCE,
+        span=4 * LATER_AT_ONCE,
+    )
     return app
 
 

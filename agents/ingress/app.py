@@ -120,7 +120,7 @@ class Webhook:
 
     def _unauthorized(self, request: web.Request) -> Answer:
         # Without credentials it is the first half of Zuora's challenge and response, which is nothing to report.
-        if "Authorization" in request.headers or self._authentication.signature:
+        if "Authorization" in request.headers or not self._authentication.basic:
             log.warning("a callout was refused: wrong credentials or signature", remote=request.remote)
         return _refusal(401, "not authenticated", WWW_Authenticate=self._authentication.challenge)
 

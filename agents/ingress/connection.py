@@ -10,7 +10,6 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from schemas.errors import LogError, LogUnavailableError
-from streams.log.connection import bootstrap_servers
 from streams.log.producer import Header, LogProducer
 from streams.settings import KafkaSettings
 
@@ -24,8 +23,6 @@ RENEW_AFTER_SECONDS = 60.0
 """After so long without a single confirmation, while some were asked for, the producer is replaced: an idempotent
 producer that was told of a fatal error (lost sequence, fenced) never confirms again by itself."""
 
-BROKER_SECONDS = 0.5
-"""What a broker may take to accept a connection, when it is only asked whether it is there."""
 
 CLOSE_SECONDS = 1.0
 """What closing may take. Nothing is lost with it: who was told 200 has their confirmation already."""
@@ -117,8 +114,6 @@ class LogConnection:
 
         """
         producer = await self._producer(0)
-        # A client that cannot ask tells what it knew last, so a broker must be seen first.
-        await _require_a_broker(self._kafka)
         return await producer.partitions(topic)
 
     async def _producer(self, timeout_seconds: float) -> LogProducer:
@@ -159,18 +154,6 @@ class LogConnection:
         self._connected.set_result(producer)
         log.info("connected to Kafka")
         return producer
-
-
-async def _require_a_broker(kafka: KafkaSettings) -> None:
-    servers = bootstrap_servers(kafka)
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(BROKER_SECONDS):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            writer.close()
-            return
-    raise LogUnavailableError(f"no broker of {servers} takes a connection")
 
 
 def _tell(state: RetryCallState) -> None:

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from schemas.errors import LogError, LogUnavailableError
+from schemas.errors import LogError, LogUnavailableError, SettingsError
 from schemas.topics import LARGEST_MESSAGE_BYTES
 from streams.log.connection import bootstrap_servers, connection_options
 from streams.settings import KafkaSettings
@@ -60,12 +60,16 @@ class LogProducer:
         )
         try:
             await producer.start()
+            self._producer = producer
+        except ValueError as error:
+            raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS: host:port, comma-separated, expected") from error
         except (KafkaError, OSError) as error:
-            await producer.stop()
             raise LogUnavailableError(
                 f"Kafka at {bootstrap_servers(self._kafka)} cannot be reached: {type(error).__name__}"
             ) from error
-        self._producer = producer
+        finally:
+            if self._producer is None:
+                await producer.stop()
 
     async def send(
         self,
@@ -133,9 +137,11 @@ class LogProducer:
         client = self._started().client
         try:
             await client.add_topic(topic)
-            await client.force_metadata_update()
+            answered = await client.force_metadata_update()
         except KafkaError as error:
             raise LogUnavailableError(f"Kafka does not tell about {topic}: {type(error).__name__}") from error
+        if not answered:
+            raise LogUnavailableError(f"no broker tells about {topic}")
         return len(client.cluster.partitions_for_topic(topic) or ())
 
     async def flush(self, timeout_seconds: float) -> bool:

@@ -83,14 +83,6 @@ async def test_without_a_connection_in_time_it_is_unavailable(producers: Produce
             await log.partitions("topic")
 
 
-async def test_a_connection_without_a_broker_behind_it_tells_no_partitions(producers: Producers) -> None:
-    async with LogConnection(KAFKA, client_id="test") as log:
-        await log.send_and_confirm("topic")
-        with pytest.raises(LogUnavailableError, match=r"no broker of 127\.0\.0\.1:1 takes a connection"):
-            await log.partitions("topic")
-    assert producers.sent
-
-
 async def test_a_producer_that_confirms_nothing_for_long_is_replaced(
     producers: Producers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
