@@ -123,6 +123,7 @@ async def poster(wiring: Wiring) -> StreamApp:
         commands=wiring.tables(app, "poster")["commands"],
         app_id=settings.app_id,
         settings=settings.ifs,
+        is_heard=lambda: app.seconds_since_heartbeat < settings.worker.session_seconds / 2,
     )
     app.serial(topics=[commands], handler=agent.on_command)
     return app

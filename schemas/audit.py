@@ -52,6 +52,10 @@ class RecordStatusChanged(Record):
     at: Time
     cause: str
     """Id of the event that led to it."""
+    posted_fingerprint: str | None = None
+    """Of the document whose voucher stands in IFS."""
+    document_fingerprint: str | None = None
+    """Of the newest document; a correction is asked for these two."""
 
 
 class DeadLetter(Model):

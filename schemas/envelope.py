@@ -25,8 +25,21 @@ from schemas.mappings import (
 )
 from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
 from schemas.releases import ReleaseNext
-from schemas.requests import PostingPaused, PostingResumed, ReplayRequested
-from schemas.vouchers import PostingProgressed, PostVoucher, VoucherPosted, VoucherRejected
+from schemas.requests import (
+    CorrectionRequested,
+    PostingPaused,
+    PostingResumed,
+    ReplayRequested,
+    SettlementRecorded,
+)
+from schemas.vouchers import (
+    PostingProgressed,
+    PostVoucher,
+    ReverseVoucher,
+    VoucherPosted,
+    VoucherRejected,
+    VoucherReversed,
+)
 
 EVENT_TYPES: dict[str, type[Model]] = {
     event.__name__: event
@@ -41,9 +54,13 @@ EVENT_TYPES: dict[str, type[Model]] = {
         PostingRuleRemoved,
         CompanySet,
         PostVoucher,
+        ReverseVoucher,
         VoucherPosted,
+        VoucherReversed,
         VoucherRejected,
         ReplayRequested,
+        CorrectionRequested,
+        SettlementRecorded,
         PostingPaused,
         PostingResumed,
         RecordStatusChanged,

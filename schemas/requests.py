@@ -21,6 +21,26 @@ class ReplayRequested(Request):
     refetch: bool = False
 
 
+class CorrectionRequested(Request):
+    """Reverse what is posted and post the document as it is now, where it still posts.
+
+    It acts only while the record still has these two fingerprints: the person saw them, and no others.
+    """
+
+    date: Date | None = None
+    """The reversal's date, where the original's period is closed."""
+    posted_fingerprint: str
+    document_fingerprint: str
+    """Of the newest document; empty when it is gone from Zuora."""
+
+
+class SettlementRecorded(Request):
+    """A person booked the document in IFS by hand."""
+
+    voucher: str
+    """What the person calls the voucher, for example `10/M/2026/4711`."""
+
+
 class PostingPaused(Model):
     """The poster sends nothing for the company (`*`: for any) until resumed. Key: company or `*`."""
 

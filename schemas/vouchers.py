@@ -48,6 +48,15 @@ class VoucherSubject(Model):
     company: str
 
 
+class KnownRate(Model):
+    """A rate that is not to be asked for: that of an earlier voucher of the same document."""
+
+    company_currency: str
+    rate: Amount
+    conversion_factor: Amount
+    inverted: bool = False
+
+
 class PostVoucher(VoucherSubject):
     """Create this voucher, once. Key: company. Rows carry the document's currency only; IFS has the rate."""
 
@@ -62,8 +71,29 @@ class PostVoucher(VoucherSubject):
     rows: tuple[VoucherRow, ...]
     rest_row: int
     """Index of the row that takes what conversion leaves over."""
+    known_rate: KnownRate | None = None
+    """For what changes an earlier voucher: its rate. None: the rate that IFS has for `rate_date`."""
     mapping_versions: dict[str, int] = Field(default_factory=dict)
     """Mapping or rule key to its version: what the rows were made from."""
+
+
+class ReverseVoucher(VoucherSubject):
+    """Create the reversal of a voucher, once. Key: company. `reference` is the reversal's own, ending in `-R`.
+
+    Rows repeat the original's currency and company amounts, sides swapped: never a new rate.
+    """
+
+    reverses: VoucherNumber
+    """The voucher that is reversed."""
+    reverses_reference: str
+    voucher_type: str
+    voucher_date: Date
+    user_group: str | None = None
+    text: str
+    currency: str
+    currency_type: str
+    rows: tuple[VoucherRow, ...]
+    known_rate: KnownRate
 
 
 class VoucherPosted(VoucherSubject):
@@ -78,6 +108,8 @@ class VoucherPosted(VoucherSubject):
     company_currency: str
     rate: Amount
     conversion_factor: Amount
+    inverted: bool = False
+    """The rate is quoted the other way round: company currency to document currency."""
     amount: Amount
     """Sum of the debits, in the document's currency."""
     rows: tuple[VoucherRow, ...]
@@ -85,6 +117,13 @@ class VoucherPosted(VoucherSubject):
     found: bool = False
     """It was there already when we looked, under our reference."""
     posted_at: Time
+
+
+class VoucherReversed(VoucherPosted):
+    """The reversal of a voucher is in IFS Cloud. Key: Zuora account id."""
+
+    reverses: VoucherNumber
+    reverses_reference: str
 
 
 class VoucherRejected(VoucherSubject):

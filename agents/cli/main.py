@@ -19,6 +19,7 @@ PROGRAM = "zuora-ifs"
 # Command -> module and the click command in it, imported only when called: a start takes a fraction of a second.
 COMMANDS = {
     "demo": "agents.cli.demo:demo",
+    "ping": "agents.cli.ping:ping",
     "schemas": "agents.cli.schemas:schemas",
     "companies": "agents.cli.companies:companies",
     "rules": "agents.cli.rules:rules",

@@ -64,6 +64,9 @@ async def persevere(
         if on_wait:
             on_wait(cast("ConnectorError", _error_of(state)), state.upcoming_sleep)
 
+    async def once() -> T:
+        return await call()  # tenacity awaits coroutine functions only, and a lambda is none
+
     attempts = AsyncRetrying(
         retry=retry_if_exception(_is_retriable),
         wait=wait,
@@ -72,7 +75,7 @@ async def persevere(
         sleep=asyncio.sleep,
         reraise=True,
     )
-    return await attempts(call)
+    return await attempts(once)
 
 
 def _is_retriable(error: BaseException) -> bool:
