@@ -8,8 +8,9 @@ import orjson
 from schemas.audit import Record
 from schemas.base import Model
 from schemas.envelope import decode_any
+from schemas.errors import UnreadableError
 from schemas.topics import DOCUMENT, VOUCHER, VOUCHER_COMMAND, TopicNames
-from schemas.vouchers import PostVoucher
+from schemas.vouchers import PostVoucher, VoucherPosted, VoucherRejected
 from streams.log.reader import LogRecord, read_many
 from streams.projection.queries import CurrentMapping, Place, ReadModel
 from streams.settings import KafkaSettings
@@ -26,7 +27,7 @@ class RecordDetails:
     steps: list[Step]
     document: dict[str, Any] | None
     commands: list[PostVoucher]
-    outcomes: list[Model]
+    outcomes: list[VoucherPosted | VoucherRejected]
     mappings: list[CurrentMapping]
 
     def as_json(self) -> dict[str, Any]:
@@ -58,16 +59,24 @@ async def record_details(
     newest = places[DOCUMENT][-1:]
     told = [*newest, *places[VOUCHER_COMMAND], *places[VOUCHER]]
     read = await read_many(kafka, [_place(place) for place in told])
-    events = [decode_any(one.headers, one.value) for one in read[len(newest) :]]
+    events = [event for one in read[len(newest) :] if (event := _event(one)) is not None]
     commands = [event for event in events if isinstance(event, PostVoucher)]
     return RecordDetails(
         record=record,
         steps=model.steps(record_id),
         document=_document(read[0]) if newest else None,
         commands=commands,
-        outcomes=list(events[len(places[VOUCHER_COMMAND]) :]),
+        outcomes=[event for event in events if isinstance(event, VoucherPosted | VoucherRejected)],
         mappings=_mappings(model, commands),
     )
+
+
+def _event(record: LogRecord) -> Model | None:
+    """Return an event; None for what a newer version of this program wrote, which must not hide all the rest."""
+    try:
+        return decode_any(record.headers, record.value)
+    except UnreadableError:
+        return None
 
 
 def _place(place: Place) -> tuple[str, int, int]:

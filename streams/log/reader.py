@@ -209,8 +209,7 @@ async def _errors_in_our_words(kafka: KafkaSettings) -> AsyncIterator[None]:
     except OffsetOutOfRangeError as error:
         raise TopicsError("a topic was cut off or made anew while it was read; read it again") from error
     except (KafkaError, TimeoutError, OSError) as error:
-        told = f" ({error})" if str(error) else ""
-        raise LogUnavailableError(f"Kafka at {servers} does not answer: {type(error).__name__}{told}") from error
+        raise LogUnavailableError(f"Kafka at {servers} does not answer: {type(error).__name__}") from error
 
 
 def _starts(bounds: Bounds, topics: Collection[str], from_offsets: Mapping[Position, int]) -> dict[Any, int]:

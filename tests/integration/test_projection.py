@@ -97,7 +97,8 @@ async def test_another_cluster_or_a_topic_made_anew_is_read_from_its_beginning(
     await cluster.send_steps(*(step(f"Invoice:new{n}", "received", minute=n) for n in range(40)))
     with Store(path) as store:
         # As if the topic had been deleted, made again under the same name, and had outgrown what was read of it.
-        store.set_meta("log", f"{(await log_bounds(cluster.kafka, [cluster.names.public(AUDIT)])).cluster_id}/{cluster.names.prefix}")
+        bounds = await log_bounds(cluster.kafka, [cluster.names.public(AUDIT)])
+        store.set_meta("log", f"{bounds.cluster_id}/{cluster.names.prefix}")
         store.connection.execute("UPDATE positions SET topic = ?", (cluster.names.public(AUDIT),))
 
     model = await bring_up(cluster, path)
