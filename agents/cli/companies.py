@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from agents.cli.changes import send_changes
+from agents.cli.changes import send_changes, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
@@ -54,6 +54,7 @@ def list_companies(*, as_json: bool) -> None:
 @click.option("--user-group", help="IFS user group.")
 @click.option("--currency-type", help="IFS currency rate type.")
 @click.option("--comment", help="Why; kept with the change.")
+@wait_option
 @actor_option
 def set_company(
     company: str,
@@ -64,6 +65,7 @@ def set_company(
     currency_type: str | None,
     comment: str | None,
     actor: str,
+    wait: bool,
 ) -> None:
     """Set what is per company; options that are not named keep their value."""
     settings = settings_with_kafka()
@@ -79,5 +81,5 @@ def set_company(
         raise click.UsageError("name at least one of --cutover, --voucher-type, --user-group, --currency-type")
     kept = {name: value or getattr(before, name, None) for name, value in named.items()}
     event = checked(CompanySet, company=company, comment=comment, actor=actor, at=utc_now(), **kept)
-    send_changes(settings, [event])
+    send_changes(settings, [event], wait=wait)
     click.echo(f"{mapping_key(event)}: set")

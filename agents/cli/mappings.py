@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from agents.cli.changes import send_changes
+from agents.cli.changes import send_changes, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import amounts_text, print_table
@@ -98,9 +98,17 @@ def list_mappings(kind: str | None, company: str | None, *, as_json: bool) -> No
 @_column_options([column for column in COLUMNS if column != "kind"])
 @click.option("--code-part", "code_parts", multiple=True, metavar="C=VALUE", help="A code part; may be repeated.")
 @confirm_option
+@wait_option
 @actor_option
 def set_mapping(
-    kind: str, account_id: str | None, code_parts: tuple[str, ...], actor: str, *, confirm: bool, **cells: str | None
+    kind: str,
+    account_id: str | None,
+    code_parts: tuple[str, ...],
+    actor: str,
+    *,
+    confirm: bool,
+    wait: bool,
+    **cells: str | None,
 ) -> None:
     """Set one mapping.
 
@@ -119,7 +127,7 @@ def set_mapping(
     settings = settings_with_kafka()
     model = read_model(settings, [MAPPING, AUDIT])
     _check_confirmed(model, [event], confirmed=confirm)
-    send_changes(settings, [event])
+    send_changes(settings, [event], wait=wait)
     click.echo(f"{mapping_key(event)}: set")
 
 
@@ -127,8 +135,9 @@ def set_mapping(
 @click.argument("kind", metavar="KIND", type=click.Choice(MAPPING_KINDS))
 @click.argument("account_id", required=False)
 @_column_options(KEY_COLUMNS)
+@wait_option
 @actor_option
-def remove_mapping(kind: str, account_id: str | None, actor: str, **cells: str | None) -> None:
+def remove_mapping(kind: str, account_id: str | None, actor: str, *, wait: bool, **cells: str | None) -> None:
     """Remove one mapping; what needs it from now on is held until it is mapped again."""
     event, wrong = check_removal(_cells(kind, account_id, cells), actor=actor, at=utc_now())
     if event is None:
@@ -137,7 +146,7 @@ def remove_mapping(kind: str, account_id: str | None, actor: str, **cells: str |
     now = read_model(settings, [MAPPING]).mapping(mapping_key(event))
     if now is None or now.removed:
         raise ConnectorError(f"{mapping_key(event)}: there is no such mapping")
-    send_changes(settings, [event])
+    send_changes(settings, [event], wait=wait)
     click.echo(f"{mapping_key(event)}: removed")
 
 
@@ -145,9 +154,10 @@ def remove_mapping(kind: str, account_id: str | None, actor: str, **cells: str |
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check the file and say what it would change; send nothing.")
 @confirm_option
+@wait_option
 @actor_option
 @json_option
-def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, as_json: bool) -> None:
+def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, wait: bool, as_json: bool) -> None:
     """Set the mappings of a CSV file; if one line is wrong, nothing is sent."""
     lines, errors = parse_mappings(file.read_bytes(), actor=actor, at=utc_now())
     if errors:
@@ -164,7 +174,7 @@ def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, as_
         model, [event for event in found.to_send if isinstance(event, AccountMappingSet)], confirmed=confirm
     )
     if not dry_run:
-        send_changes(settings, found.to_send)
+        send_changes(settings, found.to_send, wait=wait)
     counts = {"new": len(found.new), "changed": len(found.changed), "unchanged": len(found.unchanged)}
     if as_json:
         print_json({**counts, "sent": 0 if dry_run else len(found.to_send), "dryRun": dry_run, "errors": []})

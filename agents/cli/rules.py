@@ -2,7 +2,7 @@
 
 import click
 
-from agents.cli.changes import send_changes
+from agents.cli.changes import send_changes, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
@@ -58,6 +58,7 @@ def list_rules(*, as_json: bool) -> None:
 @click.option("--external", type=YES_NO, help="Whether external and manual payments, and refunds of memos, post too.")
 @click.option("--contra-account", help="For adjustments: a GL account instead of the product mapping.")
 @click.option("--comment", help="Why; kept with the change.")
+@wait_option
 @actor_option
 def set_rule(
     *,
@@ -68,6 +69,7 @@ def set_rule(
     contra_account: str | None,
     comment: str | None,
     actor: str,
+    wait: bool,
 ) -> None:
     """Set a posting rule; options that are not named keep their value in that rule.
 
@@ -89,7 +91,7 @@ def set_rule(
         actor=actor,
         at=utc_now(),
     )
-    send_changes(settings, [event])
+    send_changes(settings, [event], wait=wait)
     click.echo(f"{mapping_key(event)}: set")
 
 
@@ -97,8 +99,9 @@ def set_rule(
 @company_option
 @type_option
 @click.option("--comment", help="Why; kept with the change.")
+@wait_option
 @actor_option
-def remove_rule(company: str, document_type: str, comment: str | None, actor: str) -> None:
+def remove_rule(company: str, document_type: str, comment: str | None, actor: str, *, wait: bool) -> None:
     """Remove a posting rule: that of `*` holds again, or else the default."""
     settings = settings_with_kafka()
     event = checked(
@@ -107,7 +110,7 @@ def remove_rule(company: str, document_type: str, comment: str | None, actor: st
     now = read_model(settings, [MAPPING]).mapping(mapping_key(event))
     if now is None or now.removed:
         raise ConnectorError(f"{mapping_key(event)}: there is no such rule")
-    send_changes(settings, [event])
+    send_changes(settings, [event], wait=wait)
     click.echo(f"{mapping_key(event)}: removed")
 
 

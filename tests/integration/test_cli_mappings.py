@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from agents.cli import changes
 from agents.cli.main import main
 from schemas.audit import RecordStatusChanged
+from schemas.topics import MAPPING
+from streams.log.reader import log_bounds
 from tests.support.projecting import Cluster, cluster_of, step
+from tests.support.waiting import eventually
 
 HEADER = "kind,zuora_account_id,company,match_on,match_value,gl_account,cost_center,currency,gateway,comment\n"
 FILE = HEADER + (
@@ -205,3 +211,33 @@ def test_missing_topics_are_told_with_what_to_do(zuora_ifs: Command, monkeypatch
     monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", "nowhere.")
 
     assert "`zuora-ifs topics apply`" in zuora_ifs("mappings", "list", code=1)
+
+
+def test_waiting_ends_when_the_bookkeeper_has_committed_the_change(
+    zuora_ifs: Command, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rounding = ("mappings", "set", "rounding", "--company", "10", "--gl-account", "3740", "--wait")
+    monkeypatch.setattr(changes, "APPLY_SECONDS", 1.0)
+    assert "is a bookkeeper running?" in zuora_ifs(*set_rounding, code=1)
+
+    asyncio.run(commit_everything(cluster))
+    monkeypatch.setattr(changes, "APPLY_SECONDS", 20.0)
+    with ThreadPoolExecutor() as threads:
+        bookkeeper = threads.submit(asyncio.run, commit_everything(cluster, more_than=1))
+        assert "set" in zuora_ifs(*set_rounding)
+        bookkeeper.result()
+
+
+async def commit_everything(cluster: Cluster, more_than: int = 0) -> None:
+    """Commit, as the bookkeeper would, all mappings once there are more than so many."""
+    topic, group = cluster.names.public(MAPPING), cluster.names.agent("bookkeeper")
+
+    async def mappings() -> dict[tuple[str, int], int]:
+        return (await log_bounds(cluster.kafka, [topic])).end
+
+    ends = await eventually(mappings, lambda found: sum(found.values()) > more_than)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=cluster.kafka.bootstrap_servers, group_id=group, enable_auto_commit=False
+    ) as consumer:
+        consumer.assign([TopicPartition(*position) for position in ends])
+        await consumer.commit({TopicPartition(*position): end for position, end in ends.items()})
