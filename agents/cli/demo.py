@@ -75,5 +75,5 @@ async def _perform(children: Children, kafka: KafkaSettings, folder: Path, invoi
 
 
 def _tell_where(console: Console, stage: Stage, folder: Path) -> None:
-    console.print(f"Console: {stage.console_url}/login#token={stage.console_token}", highlight=False)
+    console.print(f"Console: {stage.console_url}/login#{stage.console_token}", highlight=False)
     console.print(f"Kafka:   {stage.environment['ZIFS_KAFKA__BOOTSTRAP_SERVERS']}, logs in {folder / 'logs'}")
