@@ -1,0 +1,244 @@
+"""Recovery of tables as it is done instead of Faust's; every test fails when its part is taken out."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.tables.recovery import RebalanceAgain
+from faust.types import TP
+
+from agents.runtime.hardened_app import HardenedApp
+from agents.runtime.hardened_recovery import HardenedRecovery
+from agents.runtime.state import PartitionState
+from streams.settings import KafkaSettings
+from tests.support.runtime_app import (
+    CHANGELOG_0,
+    IN_0,
+    IN_1,
+    new_stage,
+    record,
+    record_ends,
+    recorded_app,
+)
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return record_ends(monkeypatch)
+
+
+@pytest.fixture
+async def app(monkeypatch: pytest.MonkeyPatch) -> HardenedApp:
+    return await recorded_app(monkeypatch)
+
+
+# --- recovery ---
+
+
+async def test_sources_are_sought_while_paused_then_buffers_cleared_and_only_then_resumed(
+    app: HardenedApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery, consumer = app.tables.recovery, app.consumer
+    recovery._rebalance = app.rebalancing_count
+    consumer.pause_partitions({IN_0, IN_1})
+    steps: list[str] = []
+
+    def step(name: str) -> Any:
+        async def seek(*_: object) -> None:
+            assert not consumer._active_partitions
+            steps.append(name)
+
+        return seek
+
+    monkeypatch.setattr(consumer._thread, "seek_wait", step("seek"))
+    monkeypatch.setattr(app.flow_control, "clear", lambda: steps.append("clear"))
+    monkeypatch.setattr(consumer, "resume_partitions", lambda tps: steps.append(f"resume {len(tps)}"))
+    monkeypatch.setattr(app._fetcher, "maybe_start", step("fetcher"))
+
+    await recovery._let_events_in()
+
+    assert steps == ["seek", "clear", "fetcher", "resume 2"]
+    assert app.stage.is_ready
+
+
+async def test_a_rebalance_during_the_seek_lets_no_event_in(app: HardenedApp) -> None:
+    recovery, consumer = app.tables.recovery, app.consumer
+    recovery._rebalance = app.rebalancing_count
+    consumer.pause_partitions({IN_0, IN_1})
+
+    async def seek(*_: object) -> None:
+        app.rebalancing_count += 1
+
+    consumer._thread.seek_wait = seek
+
+    with pytest.raises(RebalanceAgain):
+        await recovery._let_events_in()
+
+    assert consumer._active_partitions == set()
+    assert not app.stage.is_ready
+
+
+async def recover_changelog(app: HardenedApp, end: int) -> PartitionState:
+    recovery = app.tables.recovery
+    recovery._rebalance = app.rebalancing_count
+    recovery.add_active(app.tables["records"], CHANGELOG_0)
+    app.thread.begin = {CHANGELOG_0: 0}
+
+    async def highwaters(*_: TP) -> dict[TP, int]:
+        return {CHANGELOG_0: end}
+
+    app.consumer.highwaters = highwaters
+    async with asyncio.timeout(5):
+        await recovery._restore(9)
+    return app.stage.tables["records"].states[0]
+
+
+async def test_a_changelog_whose_last_records_were_compacted_away_is_read_to_its_end(app: HardenedApp) -> None:
+    app.thread.records = [{CHANGELOG_0: [record(0, tp=CHANGELOG_0), record(1, tp=CHANGELOG_0)]}]
+    app.thread.positions = {CHANGELOG_0: 10}
+
+    state = await recover_changelog(app, end=10)
+
+    assert state.entries.offset == 9
+    assert state.get(b"k") == b"v"
+
+
+async def test_a_changelog_that_was_made_anew_leaves_nothing_of_the_old_entries(app: HardenedApp) -> None:
+    old = app.tables["records"].open_partition(0)
+    old.entries.apply([(b"old", b"1")], 50, 1)
+    app.thread.records = [{CHANGELOG_0: [record(0, tp=CHANGELOG_0)]}]
+
+    state = await recover_changelog(app, end=1)
+
+    assert dict(state.items()) == {b"k": b"v"}
+
+
+async def test_changelog_records_read_for_an_older_assignment_do_not_reach_a_table(app: HardenedApp) -> None:
+    async def read(*_: object) -> dict[TP, list[Any]]:
+        app.rebalancing_count += 1
+        return {CHANGELOG_0: [record(0, tp=CHANGELOG_0)]}
+
+    app.consumer._thread.read = read
+
+    with pytest.raises(RebalanceAgain):
+        await recover_changelog(app, end=1)
+
+    assert app.stage.tables["records"].states[0].get(b"k") is None
+
+
+async def test_a_recovery_takes_up_where_the_local_entries_end(app: HardenedApp) -> None:
+    app.tables["records"].open_partition(0).entries.apply([(b"local", b"1")], 6, 0)
+    app.thread.records = [{CHANGELOG_0: [record(7, tp=CHANGELOG_0)]}]
+
+    state = await recover_changelog(app, end=8)
+
+    assert app.thread.calls[0] == ("seek", {CHANGELOG_0: 7})
+    assert dict(state.items()) == {b"local": b"1", b"k": b"v"}
+
+
+async def test_partitions_that_moved_away_leave_nothing_in_memory(app: HardenedApp) -> None:
+    app.tables["records"].open_partition(0)
+    app.tables["records"].open_partition(1)
+
+    await app.tables["records"].data.on_rebalance({TP("changelog", 1), IN_1}, set(), set(), 3)
+
+    assert set(app.stage.tables["records"].states) == {1}
+
+
+async def test_apps_without_tables_recover_the_same_way() -> None:
+    stage = new_stage()
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+
+    app = HardenedApp("app", kafka=kafka, timing=stage.timing, stage=stage)
+
+    assert isinstance(app.tables.recovery, HardenedRecovery)
+    tasks = {task.fun.__qualname__ for task in app.tables.recovery._get_tasks()}
+    assert "HardenedRecovery._restart_recovery" in tasks
+    assert "HardenedRecovery._slurp_changelogs" in tasks
+    assert not {name for name in tasks if name in {"Recovery._restart_recovery", "Recovery._slurp_changelogs"}}
+
+
+# --- before events ---
+
+
+async def prepared(app: HardenedApp, generation: int) -> list[frozenset[int]]:
+    calls: list[frozenset[int]] = []
+
+    async def before(partitions: frozenset[int], _: Any) -> None:
+        calls.append(partitions)
+
+    app.stage.before_events = before
+    await app.stage.prepare(generation)
+    return calls
+
+
+async def test_partitions_are_prepared_when_they_are_new_and_again_when_another_owner_may_have_been_there(
+    app: HardenedApp,
+) -> None:
+    app.thread.assigned = {CHANGELOG_0, IN_0}
+    assert await prepared(app, 5) == [{0}]
+    assert await prepared(app, 6) == []
+    app.thread.assigned = {CHANGELOG_0, TP("changelog", 1)}
+    assert await prepared(app, 7) == [{1}]
+    assert await prepared(app, 9) == [{0, 1}]
+
+
+async def test_partitions_are_prepared_again_when_writes_of_cut_off_events_were_dropped(app: HardenedApp) -> None:
+    app.thread.assigned = {CHANGELOG_0, IN_0}
+    await prepared(app, 5)
+    app.tables["records"].open_partition(0).write(b"a", b"unconfirmed")
+
+    await app.stage.let_go()
+
+    assert await prepared(app, 6) == [{0}]
+
+
+async def test_work_opened_for_an_older_assignment_is_refused(app: HardenedApp) -> None:
+    open_work = app.stage._opener()
+    app.rebalancing_count += 1
+
+    with pytest.raises(asyncio.CancelledError):
+        async with open_work(0):
+            pass
+
+
+async def test_good_values_are_written_again_when_a_stale_one_lies_behind_them(app: HardenedApp) -> None:
+    app.thread.assigned = {CHANGELOG_0}
+    state = app.tables["records"].open_partition(0)
+    state.entries.apply([(b"a", b"good")], 4, 8)
+    state.doubtful = {b"a", b"deleted"}
+    state.own(9, 5)
+
+    preparing = asyncio.create_task(app.stage.prepare(9))
+    producer = app.stage.outbox._producer
+    async with asyncio.timeout(5):
+        while len(producer.futures) < 2:  # noqa: ASYNC110 - polls for what has no event
+            await asyncio.sleep(0)
+    for number, future in enumerate(producer.futures):
+        future.set_result(SimpleNamespace(offset=5 + number))
+    await preparing
+
+    assert dict(state.items()) == {b"a": b"good"}
+    assert state.doubtful == set()
+    assert state.entries.offset == 6
+
+
+async def test_a_rebalance_cuts_off_the_preparation(app: HardenedApp) -> None:
+    recovery = app.tables.recovery
+    recovery._rebalance = app.rebalancing_count
+    began = asyncio.Event()
+
+    async def before(*_: object) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    app.thread.assigned = {CHANGELOG_0}
+    app.stage.before_events = before
+    preparing = asyncio.create_task(recovery._prepare(5))
+    await asyncio.wait_for(began.wait(), 5)
+
+    await app.stage.let_go()
+
+    with pytest.raises(RebalanceAgain):
+        await asyncio.wait_for(preparing, 5)
