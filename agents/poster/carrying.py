@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal
 
 import structlog
 
+from agents.poster.asking import Asking
 from agents.poster.budget import RecordedBudget
 from agents.poster.decision import (
     Answered,
@@ -23,10 +24,10 @@ from agents.poster.decision import (
     decide,
     first_step,
 )
-from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
+from agents.poster.metrics import ANSWERS, POST_SECONDS, UNCERTAIN
+from agents.poster.rates import Rates
 from agents.poster.state import (
     Intent,
-    KnownRate,
     Outcome,
     PostedOutcome,
     RejectedOutcome,
@@ -35,22 +36,21 @@ from agents.poster.state import (
     written,
 )
 from agents.poster.telling import progress_message
+from agents.poster.trouble import CannotPostError, NotPossibleError
 from agents.runtime import StateTable, Work
-from schemas.errors import ConnectorError, FarSideError, UnreadableError
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher, VoucherRow
-from streams.accounting.conversion import SAME_CURRENCY, Rate, convert
+from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
+from streams.accounting.conversion import Rate, convert
 from streams.accounting.money import decimals
 from streams.settings import IfsSettings
-from streams.systems.ifs.basics import Company, UnusableRateError
+from streams.systems.ifs.basics import Company
 from streams.systems.ifs.client import Created, Found, IfsClient
 from streams.systems.ifs.errors import Judgement, Verdict
-from streams.systems.ifs.refusals import COMPANY_UNKNOWN, CURRENCY, OTHER, PARALLEL_CURRENCY, RATE_MISSING, Explanation
-from streams.systems.retry import BackOff, persevere
+from streams.systems.ifs.refusals import COMPANY_UNKNOWN, OTHER
+from streams.systems.ifs.voucher_json import Command
+from streams.systems.retry import BackOff
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
 
 UNHEARD = Judgement(
     Verdict.BUSY, None, "Kafka has not confirmed a heartbeat lately: another may have taken over", OTHER
@@ -58,21 +58,9 @@ UNHEARD = Judgement(
 """Nothing was sent: a poster that Kafka may think dead must not post while its successor does."""
 
 
-class CannotPostError(FarSideError):
-    """Nothing can be posted safely; the message is the one clear line for the person who must act."""
-
-
-class NotPossibleError(Exception):
-    """The voucher cannot be made as it is; becomes a rejection."""
-
-    def __init__(self, explanation: Explanation, message: str) -> None:
-        super().__init__(message)
-        self.judgement = Judgement(Verdict.REFUSED, None, message, explanation)
-
-
 @dataclass(frozen=True, slots=True)
 class _Task:
-    command: PostVoucher
+    command: Command
     work: Work
     traceparent: str | None
 
@@ -100,9 +88,11 @@ class Carrying:
         self._settle = timedelta(seconds=settings.settle_seconds)
         self._clock = clock
         self._back_off = back_off
+        self._ask = Asking(back_off)
+        self._rates = Rates(ifs, self._ask)
         self._is_heard = is_heard
 
-    async def carry(self, command: PostVoucher, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
+    async def carry(self, command: Command, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
         """Return the command's outcome, however long it takes; `intent` is what a poster before us wrote down.
 
         Raises:
@@ -115,8 +105,10 @@ class Carrying:
         except NotPossibleError as error:
             return self._rejected(error.judgement)
 
-    def company_rows(self, command: PostVoucher, rate: KnownRate) -> tuple[VoucherRow, ...]:
-        """Return the command's rows with their amounts in the company's currency."""
+    def company_rows(self, command: Command, rate: KnownRate) -> tuple[VoucherRow, ...]:
+        """Return the command's rows with their amounts in the company's currency; a reversal brings its own."""
+        if isinstance(command, ReverseVoucher):
+            return command.rows
         quoted = Rate(rate.rate, rate.conversion_factor, inverted=rate.inverted)
         return convert(command.rows, command.rest_row, quoted, decimals(rate.company_currency))
 
@@ -131,7 +123,7 @@ class Carrying:
                 case Look():
                     seen: Looked | Answered = await self._look(task, step, standing)
                 case Post() if self._is_shadow:
-                    rate = await self._rate(task.command)
+                    rate = await self._rates.of(task.command, await self._company(task.command))
                     return PostedOutcome(number=None, rate=rate, shadow=True, at=self._clock())
                 case Post():
                     seen = await self._post(task, step)
@@ -155,7 +147,7 @@ class Carrying:
         held = await self._ask(lambda: self._ifs.look_in_hold(command.company, [command.reference]))
         return Looked(began_at, step.complete, held.found.get(command.reference), held.tag)
 
-    async def _look_beyond_hold(self, command: PostVoucher) -> Found | None:
+    async def _look_beyond_hold(self, command: Command) -> Found | None:
         """Look in the hold table and then in the ledger; the caller looks in the hold table again afterwards.
 
         A voucher on its way from one to the other can be in neither for a moment.
@@ -168,7 +160,7 @@ class Carrying:
             or await self._ask(lambda: self._ifs.look_in_ledger(company, reference))
         )
 
-    async def _see_company(self, command: PostVoucher, standing: Standing, *, fresh: bool) -> Company:
+    async def _see_company(self, command: Command, standing: Standing, *, fresh: bool) -> Company:
         """Prove that the company can be seen: IFS answers look-ups in one that cannot with an empty list."""
         company = await self._ask(lambda: self._ifs.basics.company(command.company, fresh=fresh))
         if company:
@@ -178,9 +170,12 @@ class Carrying:
             raise NotPossibleError(COMPANY_UNKNOWN, line)
         raise CannotPostError(f"{line} any more, and a voucher may have been created there: {command.reference}")
 
+    async def _company(self, command: Command) -> Company:
+        return await self._see_company(command, Standing(), fresh=False)
+
     async def _post(self, task: _Task, step: Post) -> Answered:
         command = task.command
-        known = await self._rate(command)
+        known = await self._rates.of(command, await self._company(command))
         rows = self.company_rows(command, known)
         if step.absent_after:
             await self._tell_absent(task, step.absent_after)
@@ -203,9 +198,7 @@ class Carrying:
             log.info("IFS did not take a voucher", verdict=verdict.value, words=created.judgement.words)
         return Answered(sent_at, created)
 
-    async def _send(
-        self, command: PostVoucher, rows: Sequence[VoucherRow], known: KnownRate, tag: str | None
-    ) -> Created:
+    async def _send(self, command: Command, rows: Sequence[VoucherRow], known: KnownRate, tag: str | None) -> Created:
         rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
         started = time.monotonic()
         created = await self._ifs.create(command, rows, rate, tag)
@@ -213,57 +206,13 @@ class Carrying:
         ANSWERS.labels(created.judgement.verdict.value).inc()
         return created
 
-    async def _posted(self, command: PostVoucher, step: Posted) -> PostedOutcome:
+    async def _posted(self, command: Command, step: Posted) -> PostedOutcome:
         entry = read_entry(self._commands.get(command_key(command.command_id)))
         if isinstance(entry, Intent):
             rate = entry.rate
         else:
-            rate = await self._rate_of_found(command, step.found)
+            rate = await self._rates.of_found(command, await self._company(command), step.found)
         return PostedOutcome(number=step.found.number, rate=rate, found=step.was_found, at=self._clock())
-
-    async def _rate(self, command: PostVoucher) -> KnownRate:
-        """Return the rate that IFS has for the document's date; kept for minutes, so asking twice costs nothing."""
-        company = await self._see_company(command, Standing(), fresh=False)
-        if company.parallel_currency:
-            raise NotPossibleError(
-                PARALLEL_CURRENCY, f"company {company.company} keeps {company.parallel_currency} as parallel currency"
-            )
-        rate = await self._quoted(command, company)
-        if rate is None:
-            raise NotPossibleError(
-                RATE_MISSING,
-                f"IFS has no rate of {command.currency} for currency type {command.currency_type} in company "
-                f"{company.company} on or before {command.rate_date}",
-            )
-        return _known(company, rate)
-
-    async def _rate_of_found(self, command: PostVoucher, found: Found) -> KnownRate:
-        """Return the rate that a voucher has which another poster created, under another app id or with lost tables."""
-        company = await self._see_company(command, Standing(), fresh=False)
-        if command.currency == company.currency:
-            return _known(company, SAME_CURRENCY)
-        row: Found | None = found
-        if found.rate is None:
-            row = await self._ask(lambda: self._ifs.look_in_hold_rows(command.company, command.reference))
-        if row and row.rate and row.conversion_factor:
-            inverted = await self._ask(lambda: self._ifs.basics.quoted_inverted(company, command.currency_type))
-            return _known(company, Rate(row.rate, row.conversion_factor, inverted=inverted))
-        rate = await self._quoted(command, company)
-        if rate is None:
-            raise CannotPostError(
-                f"voucher {command.reference} is in IFS, but no rate of {command.currency} in company "
-                f"{company.company} on or before {command.rate_date} is: enter it in IFS"
-            )
-        return _known(company, rate)
-
-    async def _quoted(self, command: PostVoucher, company: Company) -> Rate | None:
-        try:
-            decimals(company.currency)
-            return await self._ask(
-                lambda: self._ifs.basics.rate(company, command.currency_type, command.currency, command.rate_date)
-            )
-        except (UnusableRateError, UnreadableError) as error:
-            raise NotPossibleError(CURRENCY, str(error)) from error
 
     async def _tell_uncertain(self, task: _Task, sent_at: datetime, reason: str) -> None:
         UNCERTAIN.inc()
@@ -288,14 +237,6 @@ class Carrying:
         task.work.send(message.topic, key=message.key, value=message.value, headers=message.headers)
         await task.work.confirmed()
 
-    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Read, and try again without end while IFS is in trouble; what trying cannot heal is raised."""
-
-        async def read() -> T:  # tenacity awaits what is itself a coroutine function, and not what a lambda returns
-            return await call()
-
-        return await persevere(read, back_off=self._back_off, on_wait=_note_trouble)
-
     async def _wait(self, pause: Pause) -> None:
         seconds = self._back_off.wait(pause.attempt, pause.retry_after)
         if pause.until:
@@ -310,17 +251,3 @@ class Carrying:
             advice=judgement.explanation.advice,
             at=self._clock(),
         )
-
-
-def _known(company: Company, rate: Rate) -> KnownRate:
-    return KnownRate(
-        company_currency=company.currency,
-        rate=rate.rate,
-        conversion_factor=rate.conversion_factor,
-        inverted=rate.inverted,
-    )
-
-
-def _note_trouble(error: ConnectorError, seconds: float) -> None:
-    TROUBLE.labels(type(error).__name__).inc()
-    log.warning("IFS is asked again", error=str(error), in_seconds=round(seconds, 1))

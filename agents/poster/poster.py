@@ -16,10 +16,11 @@ from schemas.base import utc_now
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
 from streams.log.messages import Message, dead_letter
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
+from streams.systems.ifs.voucher_json import Command
 from streams.systems.retry import BackOff
 
 log = structlog.get_logger(__name__)
@@ -65,9 +66,7 @@ class Poster:
 
         """
         try:
-            command = decode_any(event.headers, event.value)
-            if not isinstance(command, PostVoucher):
-                raise UnreadableError(f"{type(command).__name__} is no voucher command")  # noqa: TRY301 - one path
+            command = _read(event)
         except UnreadableError as error:
             _send(work, self._dead_letter(event, error))
             return
@@ -86,11 +85,11 @@ class Poster:
         self._log(command, outcome)
         await work.confirmed()
 
-    def _tell(self, work: Work, command: PostVoucher, outcome: Outcome, traceparent: str | None) -> None:
+    def _tell(self, work: Work, command: Command, outcome: Outcome, traceparent: str | None) -> None:
         rows = self._carrying.company_rows(command, outcome.rate) if isinstance(outcome, PostedOutcome) else ()
         _send(work, outcome_message(self._names, command, outcome, rows, traceparent))
 
-    def _log(self, command: PostVoucher, outcome: Outcome) -> None:
+    def _log(self, command: Command, outcome: Outcome) -> None:
         facts = {"record": command.record_id, "company": command.company, "reference": command.reference}
         if isinstance(outcome, PostedOutcome):
             kind = "shadow" if outcome.shadow else "found" if outcome.found else "posted"
@@ -112,6 +111,19 @@ class Poster:
             reason=str(error),
             exception=error,
         )
+
+
+def _read(event: Event) -> Command:
+    command = decode_any(event.headers, event.value)
+    if not isinstance(command, PostVoucher | ReverseVoucher):
+        raise UnreadableError(f"{type(command).__name__} is no voucher command")
+    if isinstance(command, ReverseVoucher) and any(_has_no_company_amount(row) for row in command.rows):
+        raise UnreadableError("a reversal's rows must bring their amounts in the company's currency")
+    return command
+
+
+def _has_no_company_amount(row: VoucherRow) -> bool:
+    return row.company_debit is None and row.company_credit is None
 
 
 def _send(work: Work, message: Message) -> None:

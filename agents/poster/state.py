@@ -7,17 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Amount, Model, Time
-from schemas.vouchers import VoucherNumber
-
-
-class KnownRate(Model):
-    """The rate that a voucher was, or is to be, posted at."""
-
-    company_currency: str
-    rate: Amount
-    conversion_factor: Amount
-    inverted: bool = False
+from schemas.base import Model, Time
+from schemas.vouchers import KnownRate, VoucherNumber
 
 
 class Intent(Model):

@@ -10,14 +10,23 @@ from schemas import topics
 from schemas.base import Model
 from schemas.envelope import event_id
 from schemas.topics import TopicNames
-from schemas.vouchers import PostingProgressed, PostVoucher, VoucherPosted, VoucherRejected, VoucherRow, VoucherSubject
+from schemas.vouchers import (
+    PostingProgressed,
+    ReverseVoucher,
+    VoucherPosted,
+    VoucherRejected,
+    VoucherReversed,
+    VoucherRow,
+    VoucherSubject,
+)
 from streams.log.messages import Message, event_message
+from streams.systems.ifs.voucher_json import Command
 
 PROCESS = "poster"
 
 
 def outcome_message(
-    names: TopicNames, command: PostVoucher, outcome: Outcome, rows: Sequence[VoucherRow], traceparent: str | None
+    names: TopicNames, command: Command, outcome: Outcome, rows: Sequence[VoucherRow], traceparent: str | None
 ) -> Message:
     """Return the outcome's event; its id follows from the command, so saying it twice says the same thing.
 
@@ -29,7 +38,7 @@ def outcome_message(
 
 def progress_message(
     names: TopicNames,
-    command: PostVoucher,
+    command: Command,
     progress: Literal["uncertain", "posting"],
     reason: str,
     *,
@@ -44,7 +53,7 @@ def progress_message(
 
 
 def _message(
-    topic: str, command: PostVoucher, event: Model, *marks: str, time: datetime, traceparent: str | None
+    topic: str, command: Command, event: Model, *marks: str, time: datetime, traceparent: str | None
 ) -> Message:
     return event_message(
         topic,
@@ -58,27 +67,31 @@ def _message(
     )
 
 
-def _posted(command: PostVoucher, outcome: PostedOutcome, rows: Sequence[VoucherRow]) -> VoucherPosted:
+def _posted(command: Command, outcome: PostedOutcome, rows: Sequence[VoucherRow]) -> VoucherPosted:
     number, rate = outcome.number, outcome.rate
-    return VoucherPosted(
+    facts: dict[str, Any] = {
         **_subject(command),
-        voucher_type=number.voucher_type if number else command.voucher_type,
-        accounting_year=number.accounting_year if number else None,
-        voucher_no=number.voucher_no if number else None,
-        voucher_date=command.voucher_date,
-        currency=command.currency,
-        company_currency=rate.company_currency,
-        rate=rate.rate,
-        conversion_factor=rate.conversion_factor,
-        amount=sum((row.debit for row in rows if row.debit is not None), Decimal(0)),
-        rows=tuple(rows),
-        shadow=outcome.shadow,
-        found=outcome.found,
-        posted_at=outcome.at,
-    )
+        "voucher_type": number.voucher_type if number else command.voucher_type,
+        "accounting_year": number.accounting_year if number else None,
+        "voucher_no": number.voucher_no if number else None,
+        "voucher_date": command.voucher_date,
+        "currency": command.currency,
+        "company_currency": rate.company_currency,
+        "rate": rate.rate,
+        "conversion_factor": rate.conversion_factor,
+        "inverted": rate.inverted,
+        "amount": sum((row.debit for row in rows if row.debit is not None), Decimal(0)),
+        "rows": tuple(rows),
+        "shadow": outcome.shadow,
+        "found": outcome.found,
+        "posted_at": outcome.at,
+    }
+    if isinstance(command, ReverseVoucher):
+        return VoucherReversed(**facts, reverses=command.reverses, reverses_reference=command.reverses_reference)
+    return VoucherPosted(**facts)
 
 
-def _rejected(command: PostVoucher, outcome: RejectedOutcome) -> VoucherRejected:
+def _rejected(command: Command, outcome: RejectedOutcome) -> VoucherRejected:
     return VoucherRejected(
         **_subject(command),
         reason=outcome.reason,
@@ -89,5 +102,5 @@ def _rejected(command: PostVoucher, outcome: RejectedOutcome) -> VoucherRejected
     )
 
 
-def _subject(command: PostVoucher) -> dict[str, Any]:
+def _subject(command: Command) -> dict[str, Any]:
     return {name: getattr(command, name) for name in VoucherSubject.model_fields}

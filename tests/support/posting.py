@@ -16,7 +16,16 @@ from deploy.sandbox.serving import listening
 from schemas import topics
 from schemas.base import DocumentType, Model
 from schemas.topics import TopicNames
-from schemas.vouchers import PostingProgressed, PostVoucher, VoucherPosted, VoucherRejected, VoucherRow
+from schemas.vouchers import (
+    KnownRate,
+    PostingProgressed,
+    PostVoucher,
+    ReverseVoucher,
+    VoucherNumber,
+    VoucherPosted,
+    VoucherRejected,
+    VoucherRow,
+)
 from streams.settings import IfsSettings
 from streams.systems.budget import RateBudget
 from streams.systems.ifs.client import IfsClient
@@ -48,6 +57,36 @@ def command(reference: str = "INV1-AAAABBBBCCCCDDDDEEEE", **changes: Any) -> Pos
         "rows": ROWS, "rest_row": 3,
     }  # fmt: skip
     return PostVoucher(**(facts | changes))
+
+
+def reversal_of(posted: VoucherPosted, **changes: Any) -> ReverseVoucher:
+    """The command to reverse a voucher: its amounts with the sides swapped, at its rate."""
+    number = VoucherNumber(
+        company=posted.company,
+        voucher_type=posted.voucher_type,
+        accounting_year=posted.accounting_year or 0,
+        voucher_no=posted.voucher_no or 0,
+    )
+    swapped = tuple(
+        VoucherRow(
+            account=row.account, code_parts=row.code_parts, debit=row.credit, credit=row.debit,
+            company_debit=row.company_credit, company_credit=row.company_debit, text=f"reversal {row.text}",
+        )
+        for row in posted.rows
+    )  # fmt: skip
+    facts: dict[str, Any] = {
+        "command_id": f"reversal of {posted.reference}", "app_id": posted.app_id, "record_id": posted.record_id,
+        "document_type": posted.document_type, "account_id": posted.account_id, "reference": f"{posted.reference}-R",
+        "fingerprint": posted.fingerprint, "document_offset": posted.document_offset, "company": posted.company,
+        "reverses": number, "reverses_reference": posted.reference, "voucher_type": posted.voucher_type,
+        "voucher_date": posted.voucher_date, "user_group": "INT", "text": "INV1", "currency": posted.currency,
+        "currency_type": "1", "rows": swapped,
+        "known_rate": KnownRate(
+            company_currency=posted.company_currency, rate=posted.rate,
+            conversion_factor=posted.conversion_factor, inverted=posted.inverted,
+        ),
+    }  # fmt: skip
+    return ReverseVoucher(**(facts | changes))
 
 
 class Desk:
@@ -87,7 +126,7 @@ class Desk:
                 is_heard=self.is_heard,
             )
 
-    async def post(self, *commands: PostVoucher, crash_at: int = 0, **settings: Any) -> list[Model]:
+    async def post(self, *commands: PostVoucher | ReverseVoucher, crash_at: int = 0, **settings: Any) -> list[Model]:
         """Let a new poster work through commands; returns the outcomes that it sent."""
         async with self.poster(**settings) as poster:
             for each in commands:

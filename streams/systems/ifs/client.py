@@ -9,14 +9,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from schemas.errors import FarSideError, ForbiddenError, NotFoundError, RefusedError, SettingsError, UnreadableError
-from schemas.vouchers import PostVoucher, VoucherNumber, VoucherRow
+from schemas.vouchers import VoucherNumber, VoucherRow
 from streams.accounting.conversion import Rate
 from streams.settings import IfsSettings
 from streams.systems.ifs import odata
 from streams.systems.ifs.basics import Basics
 from streams.systems.ifs.errors import Judgement, Verdict, judge, lost
 from streams.systems.ifs.service import Service
-from streams.systems.ifs.voucher_json import voucher_body
+from streams.systems.ifs.voucher_json import Command, voucher_body
 from streams.systems.session import Answer
 
 SET = "VoucherSet"
@@ -114,7 +114,7 @@ class IfsClient:
             self._has_hold_rows = False
             return None
 
-    async def create(self, command: PostVoucher, rows: Sequence[VoucherRow], rate: Rate, tag: str | None) -> Created:
+    async def create(self, command: Command, rows: Sequence[VoucherRow], rate: Rate, tag: str | None) -> Created:
         """Send the one POST. Its place in the budget must have been taken (`service.admit`).
 
         `Prefer: wait` makes IFS give up in time: what it has not done by then, it does not do later.

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from schemas.vouchers import PostVoucher, VoucherRow
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
+
+Command = PostVoucher | ReverseVoucher
+"""What asks for a voucher."""
 
 REFERENCE_SERIE = "ZUORA"
 """`ReferenceSerie` of every row: says whose `ReferenceNumber` it is."""
@@ -16,7 +19,7 @@ LONGEST_TEXT = 200
 
 
 def voucher_body(
-    command: PostVoucher,
+    command: Command,
     rows: Sequence[VoucherRow],
     *,
     rate: Decimal,
@@ -26,6 +29,11 @@ def voucher_body(
     """Return the request body for a command whose `rows` carry company amounts; `rows_property` names the row array.
 
     Amounts stay Decimals, which the session writes as JSON numbers of exactly their digits.
+
+    A reversal looks like any other voucher: its reference, the reversed one's with `-R`, is the link. IFS's own link
+    (`VoucherTypeReference`, `AccountingYearReference`, `VoucherNoReference`) is not sent: no projection is known to
+    take these three on a new voucher, IFS fills them for interim vouchers, and a property that a projection does not
+    know makes it refuse the whole voucher.
     """
     header: dict[str, Any] = {
         "Company": command.company,
@@ -39,7 +47,7 @@ def voucher_body(
     return header
 
 
-def _row(command: PostVoucher, row: VoucherRow, rate: Decimal, conversion_factor: Decimal) -> dict[str, Any]:
+def _row(command: Command, row: VoucherRow, rate: Decimal, conversion_factor: Decimal) -> dict[str, Any]:
     return {
         "Account": row.account,
         **{f"Code{part}": value for part, value in sorted(row.code_parts.items())},
