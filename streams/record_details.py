@@ -42,20 +42,15 @@ class RecordDetails:
         }
 
 
-async def record_details(
-    kafka: KafkaSettings, names: TopicNames, model: ReadModel, record_id: str
-) -> RecordDetails | None:
-    """Gather what is known of a record, its documents and vouchers from the log; None for an unknown id.
+async def record_details(kafka: KafkaSettings, names: TopicNames, model: ReadModel, record: Record) -> RecordDetails:
+    """Gather what is known of a record, its documents and vouchers from the log.
 
     Raises:
         LogUnavailableError: Kafka does not answer.
         TopicsError: the log has an event no more that the read model points at.
 
     """
-    record = model.record(record_id)
-    if record is None:
-        return None
-    places = {topic: model.places(record_id, names.public(topic)) for topic in (DOCUMENT, VOUCHER_COMMAND, VOUCHER)}
+    places = {topic: model.places(record.id, names.public(topic)) for topic in (DOCUMENT, VOUCHER_COMMAND, VOUCHER)}
     newest = places[DOCUMENT][-1:]
     told = [*newest, *places[VOUCHER_COMMAND], *places[VOUCHER]]
     read = await read_many(kafka, [_place(place) for place in told])
@@ -63,7 +58,7 @@ async def record_details(
     commands = [event for event in events if isinstance(event, PostVoucher)]
     return RecordDetails(
         record=record,
-        steps=model.steps(record_id),
+        steps=model.steps(record.id),
         document=_document(read[0]) if newest else None,
         commands=commands,
         outcomes=[event for event in events if isinstance(event, VoucherPosted | VoucherRejected)],

@@ -23,6 +23,7 @@ COMMANDS = {
     "schemas": "agents.cli.schemas:schemas",
     "companies": "agents.cli.companies:companies",
     "rules": "agents.cli.rules:rules",
+    "replay": "agents.cli.replay:replay",
     "records": "agents.cli.records:records",
     "mappings": "agents.cli.mappings:mappings",
     "console": "agents.cli.processes:console",

@@ -1,20 +1,22 @@
 """`zuora-ifs records`: the audit log, and all that led to one record."""
 
 import asyncio
-from collections.abc import Sequence
 
 import click
 
+from agents.cli.corrections import correct_record, settle_record
 from agents.cli.output import json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
-from schemas.audit import Gap, Record
+from agents.cli.vouchers import print_rows, voucher_text
+from schemas.audit import Record
 from schemas.base import DocumentType, Model, Status
-from schemas.errors import ConnectorError
 from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
-from schemas.vouchers import PostVoucher, VoucherNumber, VoucherPosted, VoucherRow
-from streams.projection.queries import ReadModel, Wanted
+from schemas.vouchers import PostVoucher, VoucherPosted
+from streams.projection.queries import Wanted
 from streams.record_details import RecordDetails, record_details
+from streams.replaying import record_named
+from streams.views.correction import gap_text
 from streams.views.json import json_value
 
 MOST_RECORDS = 1_000_000
@@ -22,7 +24,11 @@ MOST_RECORDS = 1_000_000
 
 @click.group()
 def records() -> None:
-    """Look at records, their status and their history."""
+    """Look at records, their status and their history; say what is to be done with one."""
+
+
+records.add_command(correct_record)
+records.add_command(settle_record)
 
 
 @records.command("list")
@@ -62,20 +68,12 @@ def show_record(record_id: str, *, as_json: bool) -> None:
     """
     settings = settings_with_kafka()
     model = read_model(settings, [AUDIT, MAPPING, DOCUMENT, VOUCHER_COMMAND, VOUCHER])
-    found = asyncio.run(record_details(settings.kafka, topic_names(settings), model, _only(model, record_id)))
-    if found is None:
-        raise ConnectorError(f"no record {record_id!r} in the audit log")
+    record = record_named(model, record_id)
+    found = asyncio.run(record_details(settings.kafka, topic_names(settings), model, record))
     if as_json:
         print_json(found.as_json())
     else:
         _print_details(found)
-
-
-def _only(model: ReadModel, text: str) -> str:
-    ids = model.record_ids(text)
-    if len(ids) > 1:
-        raise ConnectorError(f"{text!r} is more than one record: {', '.join(ids)}")
-    return ids[0] if ids else text
 
 
 def _row(record: Record) -> tuple[object, ...]:
@@ -87,21 +85,10 @@ def _row(record: Record) -> tuple[object, ...]:
         record.company,
         f"{record.amount:,f}" if record.amount is not None else None,
         record.currency,
-        _voucher_text(record.voucher),
+        voucher_text(record.voucher),
         f"{record.updated_at:%Y-%m-%d %H:%M:%SZ}",
-        record.reason or "; ".join(_gap_text(gap) for gap in record.missing),
+        record.reason or "; ".join(gap_text(gap) for gap in record.missing),
     )
-
-
-def _voucher_text(voucher: VoucherNumber | None) -> str | None:
-    if voucher is None:
-        return None
-    return f"{voucher.company}/{voucher.voucher_type}/{voucher.accounting_year}/{voucher.voucher_no}"
-
-
-def _gap_text(gap: Gap) -> str:
-    words = [gap.kind, gap.company, gap.match_on, gap.key, gap.currency, gap.gateway]
-    return " ".join(word for word in words if word)
 
 
 def _print_details(found: RecordDetails) -> None:
@@ -110,9 +97,9 @@ def _print_details(found: RecordDetails) -> None:
         if value not in (None, []) and name not in {"missing", "voucher", "vouchers"}:
             click.echo(f"{name:<16} {value}")
     for voucher in record.vouchers:
-        click.echo(f"{'voucher':<16} {_voucher_text(voucher)}")
+        click.echo(f"{'voucher':<16} {voucher_text(voucher)}")
     for gap in record.missing:
-        click.echo(f"{'missing':<16} {_gap_text(gap)}")
+        click.echo(f"{'missing':<16} {gap_text(gap)}")
     _heading("History")
     steps = [
         (f"{step.at:%Y-%m-%d %H:%M:%SZ}", step.status.value, step.actor, step.note or step.reason)
@@ -134,18 +121,9 @@ def _print_voucher(event: Model) -> None:
     reference = getattr(event, "reference", "")
     _heading(f"{type(event).__name__} {reference}")
     if isinstance(event, VoucherPosted | PostVoucher):
-        print_table(
-            ["ACCOUNT", "CODE PARTS", "DEBIT", "CREDIT", "TEXT"],
-            map(_voucher_row, event.rows),
-            right=["DEBIT", "CREDIT"],
-        )
+        print_rows(event.rows)
     else:
         click.echo(f"{getattr(event, 'reason', '')}: {getattr(event, 'message', '')}\n{getattr(event, 'advice', '')}")
-
-
-def _voucher_row(row: VoucherRow) -> Sequence[object]:
-    parts = " ".join(f"{part}={code}" for part, code in sorted(row.code_parts.items()))
-    return row.account, parts, row.debit, row.credit, row.text
 
 
 def _actor(event: Model) -> str:

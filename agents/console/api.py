@@ -42,9 +42,10 @@ async def get_records(request: web.Request) -> web.Response:
 async def get_record(request: web.Request) -> web.Response:
     """Answer `GET /api/records/{id}`: a record with its events, document, vouchers and mapping versions."""
     app, record_id = request.app, request.match_info["id"]
-    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record_id)
-    if found is None:
+    record = await asyncio.to_thread(app[MODEL].record, record_id)
+    if record is None:
         raise web.HTTPNotFound(text=f"there is no record {record_id}")
+    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record)
     return _json(found.as_json())
 
 

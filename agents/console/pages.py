@@ -39,9 +39,10 @@ async def get_overview(request: web.Request) -> web.StreamResponse:
 async def get_record_page(request: web.Request) -> web.Response:
     """Answer `GET /records/{id}`: all that led to a record."""
     app = request.app
-    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], request.match_info["id"])
-    if found is None:
+    record = await asyncio.to_thread(app[MODEL].record, request.match_info["id"])
+    if record is None:
         raise web.HTTPNotFound(text="There is no such record.")
+    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record)
     return page(request, "record.html", {**_common(request), "found": found, "record": found.record})
 
 

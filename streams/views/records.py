@@ -18,6 +18,8 @@ class Step(Model):
     missing: tuple[Gap, ...] = ()
     actor: str
     cause: str
+    posted_fingerprint: str | None = None
+    document_fingerprint: str | None = None
 
 
 def record_after(event: RecordStatusChanged) -> Record:
@@ -37,4 +39,6 @@ def step_of(event_id: str, event: RecordStatusChanged) -> Step:
         missing=event.missing,
         actor=event.actor,
         cause=event.cause,
+        posted_fingerprint=event.posted_fingerprint,
+        document_fingerprint=event.document_fingerprint,
     )

@@ -1,0 +1,62 @@
+"""A correction before it is asked for: what the log and today's mappings make of it."""
+
+from schemas.audit import Record
+from schemas.base import Status
+from schemas.errors import UnreadableError
+from schemas.notifications import DocumentCaptured
+from schemas.topics import TopicNames
+from streams.accounting.documents import GONE, read_document
+from streams.accounting.evaluation import Evaluation, evaluate
+from streams.accounting.life_cycle import IN_LEDGER
+from streams.projection.chart import ProjectedChart
+from streams.projection.queries import ReadModel
+from streams.record_details import record_details
+from streams.requests import RequestError
+from streams.settings import KafkaSettings
+from streams.views.correction import Correction, standing
+
+
+class PostedRecords:
+    """The ids of the records that are posted, for evaluation: a refund follows its payment."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
+
+    def __contains__(self, record_id: object) -> bool:
+        record = self._model.record(str(record_id))
+        return record is not None and record.status in IN_LEDGER
+
+
+async def prepare_correction(kafka: KafkaSettings, names: TopicNames, model: ReadModel, record: Record) -> Correction:
+    """Return what correcting a record would reverse and post.
+
+    Raises:
+        RequestError: there is nothing to correct, or its newest document cannot be read.
+        LogUnavailableError: Kafka does not answer.
+
+    """
+    if record.status is not Status.CHANGED_AFTER_POSTING:
+        raise RequestError(
+            f"{record.id} is {record.status}: only what is {Status.CHANGED_AFTER_POSTING} can be corrected"
+        )
+    details = await record_details(kafka, names, model, record)
+    last = details.steps[-1]
+    if last.posted_fingerprint is None or details.document is None:
+        raise RequestError(f"{record.id}: the log does not tell yet what is posted and what it became; try again")
+    return Correction(
+        record=record,
+        posted_fingerprint=last.posted_fingerprint,
+        document_fingerprint=last.document_fingerprint or "",
+        reversed=standing(details.outcomes),
+        evaluation=_as_it_is_now(record.id, DocumentCaptured.model_validate(details.document), model),
+    )
+
+
+def _as_it_is_now(record_id: str, captured: DocumentCaptured, model: ReadModel) -> Evaluation:
+    if captured.gone:
+        return Evaluation(Status.NOT_POSTED, GONE)
+    try:
+        document = read_document(captured)
+    except UnreadableError as error:
+        raise RequestError(f"{record_id}: the document as it is now cannot be read: {error}") from error
+    return evaluate(document, ProjectedChart(model.mapping), posted=PostedRecords(model))
