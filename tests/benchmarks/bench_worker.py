@@ -69,7 +69,7 @@ class Bench:
         }
         command = [sys.executable, "-m", "agents", "worker", "--agents", "bookkeeper"]
         with (self.folder / "worker.log").open("ab") as log:
-            self.worker = subprocess.Popen(command, env=environment, stderr=log, stdout=log)  # noqa: S603 - our own
+            self.worker = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
 
     def stop_worker(self) -> None:
         """Stop it and wait."""

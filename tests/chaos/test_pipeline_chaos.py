@@ -1,6 +1,6 @@
 """Workers are killed and stopped at random under load, mappings arrive late: one voucher for each document, in order.
 
-The plan is seeded: ZIFS_TEST_CHAOS_SEED runs one again. ZIFS_TEST_CHAOS_SECONDS makes it longer than what CI has time for.
+The plan is seeded: ZIFS_TEST_CHAOS_SEED runs one again. ZIFS_TEST_CHAOS_SECONDS makes it longer than CI has time for.
 """
 
 import asyncio

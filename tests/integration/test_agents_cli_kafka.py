@@ -12,7 +12,7 @@ from tests.support.brokers import ROOT
 
 
 def test_the_broker_runs_over_the_data_folder_from_any_folder_until_ctrl_c(tmp_path: Path) -> None:
-    program = subprocess.Popen(  # noqa: S603 - our own program
+    program = subprocess.Popen(
         [sys.executable, "-m", "agents", "kafka", "--port", "0"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "ZIFS_DATA_DIR": "kept"},

@@ -21,7 +21,7 @@ StartBroker = Callable[[], KafkaProcess]
 
 
 def run_broker(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own program
+    return subprocess.run(
         [sys.executable, "-m", "deploy.kafka", *options],
         cwd=ROOT,
         env=os.environ | environment,
@@ -75,7 +75,7 @@ async def test_what_was_written_is_there_after_a_stop_and_after_a_kill(kafka_pro
 
 def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(
             [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -94,7 +94,7 @@ def test_stops_cleanly_on_sigterm_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -111,7 +111,7 @@ def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 def test_a_broker_told_so_stops_with_the_process_that_started_it(tmp_path: Path) -> None:
     broker = [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)]
     starter = f"import subprocess; subprocess.run({broker!r})"
-    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603 - our own program
+    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout
     kafka = psutil.Process(json.loads(parent.stdout.readline())["pid"])
     supervisor = kafka.parent()
@@ -124,7 +124,7 @@ def test_a_broker_told_so_stops_with_the_process_that_started_it(tmp_path: Path)
 
 
 def test_a_broker_that_dies_is_reported_in_one_line(tmp_path: Path) -> None:
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "deploy.kafka", "--stop-with-parent", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,

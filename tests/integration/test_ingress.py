@@ -206,7 +206,7 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
         "ZIFS_INGRESS__ALLOW_ANONYMOUS": "true",
     }
     command = [sys.executable, "-m", "agents", "ingress"]
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
@@ -240,7 +240,7 @@ def test_wrong_settings_end_the_process_with_2_and_a_line_that_names_them(change
         "ZIFS_INGRESS__ALLOW_ANONYMOUS": "true",
     }
     command = [sys.executable, "-m", "agents", "ingress"]
-    ended = subprocess.run(  # noqa: S603 - our own program
+    ended = subprocess.run(
         command, cwd=ROOT, env=environment | changed, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2

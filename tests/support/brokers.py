@@ -67,7 +67,7 @@ class KafkaProcess:
         """Start the broker, return once it answers."""
         assert self._supervisor is None, "already running"
         command = [sys.executable, "-m", "deploy.kafka", "--stop-with-parent"]
-        self._supervisor = subprocess.Popen(  # noqa: S603 - our own program
+        self._supervisor = subprocess.Popen(
             [*command, "--port", str(self.port), "--data-dir", str(self.data_dir)], cwd=ROOT, stdout=subprocess.PIPE
         )
         ready = json.loads(self._first_line(self._supervisor))

@@ -146,7 +146,7 @@ def test_the_actor_is_the_operating_system_user_unless_named(
 
 @pytest.mark.parametrize("program_words", [["-m", "agents"], ["-c", "from agents.cli import main; main()"]])
 def test_the_program_runs_from_its_folder_and_says_its_version(program_words: list[str]) -> None:
-    answer = subprocess.run(  # noqa: S603 - our own program
+    answer = subprocess.run(
         [sys.executable, *program_words, "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
 
@@ -156,7 +156,7 @@ def test_the_program_runs_from_its_folder_and_says_its_version(program_words: li
 def test_another_distributions_package_is_named_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "__init__.py").touch()
-    answer = subprocess.run(  # noqa: S603 - our own program
+    answer = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -171,7 +171,7 @@ def test_another_distributions_package_is_named_in_one_sentence(tmp_path: Path) 
     )
     assert answer.returncode == 0, answer.stderr  # importing alone touches none of the hidden packages
 
-    answer = subprocess.run(  # noqa: S603 - our own program
+    answer = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; from agents.cli import main; main()"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

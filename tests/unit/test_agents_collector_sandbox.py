@@ -142,12 +142,14 @@ async def test_trouble_of_every_kind_ends_in_the_document_and_keeps_to_the_limit
     async with scene() as zuora:
         records = [invoice(zuora.sandbox) for _ in range(20)]
         for fault in (
+            # However busy the machine is: while this answer waits, others are under way.
+            {"kind": "slow", "times": 1, "seconds": 0.5},
             {"kind": "status", "status": 500},
             {"kind": "garbage"},
             {"kind": "drop"},
             {"kind": "concurrency"},
         ):
-            zuora.sandbox.faults.order({**fault, "path": "/v1/", "times": 5, "seconds": 0.1})
+            zuora.sandbox.faults.order({"path": "/v1/", "times": 5, "seconds": 0.1, **fault})
         results = await asyncio.gather(*(zuora.callout(record) for record in records))
         peak = zuora.sandbox.traffic.peak_under_way
 

@@ -57,7 +57,7 @@ def lines_with(pattern: re.Pattern[str], texts: dict[str, str]) -> list[str]:
 
 
 def test_imports_keep_to_the_layers() -> None:
-    lint = subprocess.run(  # noqa: S603 - our own linter
+    lint = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,
         capture_output=True,

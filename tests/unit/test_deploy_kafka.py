@@ -11,7 +11,7 @@ from deploy.kafka.jars import cache_folder
 from deploy.kafka.java import find_java, java_version
 from deploy.kafka.ports import FREE_PORTS, free_port, is_free
 from deploy.kafka.readiness import answers
-from deploy.kafka.storage import Addresses, properties, require_room
+from deploy.kafka.storage import Addresses, format_once, properties, require_room
 
 
 def fake_java(folder: Path, version: str) -> Path:
@@ -69,6 +69,17 @@ def test_a_port_in_use_is_not_free() -> None:
 def test_an_open_port_that_says_nothing_is_no_broker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not answers("127.0.0.1", server.getsockname()[1])
+
+
+def test_a_cluster_id_that_begins_with_a_hyphen_is_no_option(tmp_path: Path) -> None:
+    (tmp_path / "cluster-id").write_text("-bcdefghijklmnopqrstuv")
+    java = tmp_path / "java"
+    java.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
+    java.chmod(0o755)
+
+    format_once(java, [], tmp_path, tmp_path / "server.properties")
+
+    assert "--cluster-id=-bcdefghijklmnopqrstuv" in (tmp_path / "arguments").read_text().splitlines()
 
 
 def test_a_full_disk_is_refused_with_its_numbers(tmp_path: Path) -> None:
