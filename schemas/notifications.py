@@ -46,6 +46,8 @@ class DocumentCaptured(Model):
     account_name: str | None = None
     currency: str | None = None
     amount: Amount | None = None
+    former_account_ids: tuple[str, ...] = ()
+    """Accounts that the document belonged to before; it is told under their keys too."""
     gone: bool = False
     """The document was captured before and is no longer in Zuora; `document` is then empty."""
     updated_date: str | None = None

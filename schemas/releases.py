@@ -1,4 +1,4 @@
-"""Releasing what waits, a bounded piece at a time; on a topic of our own."""
+"""The bookkeeper's words to itself, on topics of our own: what is released next, what went to another account."""
 
 from schemas.base import Model
 
@@ -12,3 +12,10 @@ class ReleaseNext(Model):
     """Offset of the last document already evaluated in this release; -1 at its start."""
     cause: str
     """Id of the event that began the release."""
+
+
+class HandedOver(Model):
+    """A document moved to this account, and nothing of it is left where it was. Key: the new Zuora account id."""
+
+    record_id: str
+    from_account_id: str

@@ -53,12 +53,14 @@ CHART_COPY = "chart-copy"
 RELEASE = "release"
 FETCH_LATER = "fetch-later"
 POSTING_PROGRESS = "posting-progress"
+HANDED_OVER = "handed-over"
 
 WORKING_TOPICS = (
     TopicSpec(CHART_COPY),
     TopicSpec(RELEASE),
     TopicSpec(FETCH_LATER),
     TopicSpec(POSTING_PROGRESS),
+    TopicSpec(HANDED_OVER),
 )
 
 # Tables of the agents: `{prefix}{app id}-{agent}-{table}-changelog`, one partition per partition of the agent's input.

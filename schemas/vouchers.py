@@ -45,6 +45,8 @@ class VoucherSubject(Model):
     fingerprint: str
     document_offset: int
     """Offset in `zuora.document.v1` of the document that the voucher was made from."""
+    unapplied: Amount | None = None
+    """Of a payment: its U once this is posted."""
     company: str
 
 

@@ -176,13 +176,15 @@ class Collector:
             await self._end(errand, state, work, "older")
             return
         account = await self._zuora.account(fetched.account_id)
+        former = state.former_accounts(fetched)
         event = captured(errand.notification, fetched, account, self._clock())
+        event = event.model_copy(update={"former_account_ids": former})
         message = self._tell.document(errand, event)
         if len(message.value or b"") > LARGEST_DOCUMENT_BYTES:
             await self._give_up(errand, state, DOCUMENT_TOO_LARGE, work)
             return
         state = await self._fetched(errand, state, event, work)
-        await self._append(message, state.accounts_of(fetched), work)
+        await self._append(message, (*former, fetched.account_id), work)
         for document_type, document_id in fetched.renewed:
             later = errand.of(document_type, document_id, origin=errand.record_id)
             _send(work, self._tell.later(errand, later))

@@ -57,9 +57,9 @@ class ObjectState:
         known, given = self.updated_date, fetched.updated_date
         return known is not None and given is not None and len(known) == len(given) and given < known
 
-    def accounts_of(self, fetched: Fetched) -> tuple[str, ...]:
-        """Return the accounts that must hear of a fetched state, those that knew the object before it moved first."""
-        return _distinct(self.first_account, self.last_account, fetched.account_id)
+    def former_accounts(self, fetched: Fetched) -> tuple[str, ...]:
+        """Return the accounts that knew the object before it moved to where a fetched state has it."""
+        return tuple(account for account in self.accounts if account != fetched.account_id)
 
     @property
     def accounts(self) -> tuple[str, ...]:
