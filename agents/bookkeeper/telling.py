@@ -6,15 +6,15 @@ from decimal import Decimal
 from agents.runtime import Event
 from schemas import topics
 from schemas.audit import RecordStatusChanged
-from schemas.base import DocumentType
-from schemas.envelope import event_id
+from schemas.base import DocumentType, Model
+from schemas.envelope import SOURCE, Envelope, assembled, encode_assembled, event_id
 from schemas.releases import ReleaseNext
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher
 from streams.accounting.bookkeeping import Decision, Step
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
-from streams.log.messages import Message, event_message
+from streams.log.messages import Message, enveloped, event_message
 
 PROCESS = "bookkeeper"
 
@@ -53,35 +53,25 @@ class Teller:
         changed = _audit(record_id, decision.state, step, self._at, cause)
         # A note tells of one coming of a document, which may come again with the same content: its offset differs.
         coming = (step.note, str(decision.state.document_offset)) if step.note else ()
-        return event_message(
-            self._names.public(topics.AUDIT),
-            record_id,
-            changed,
-            event_id=event_id("status", record_id, step.status, cause, *coming),
-            process=PROCESS,
-            subject=record_id,
-            time=self._at,
-            traceparent=self._trace,
-        )
+        name = event_id("status", record_id, step.status, cause, *coming)
+        return self._message(topics.AUDIT, record_id, changed, name, record_id)
 
     def _command(self, command: PostVoucher) -> Message:
-        return event_message(
-            self._names.public(topics.VOUCHER_COMMAND),
-            command.company,
-            command,
-            event_id=command.command_id,
-            process=PROCESS,
-            subject=command.record_id,
-            time=self._at,
-            traceparent=self._trace,
-            partition=0,
-        )
+        name, subject = command.command_id, command.record_id
+        return self._message(topics.VOUCHER_COMMAND, command.company, command, name, subject, partition=0)
+
+    def _message(
+        self, topic: str, key: str, event: Model, name: str, subject: str, *, partition: int | None = None
+    ) -> Message:
+        envelope = Envelope(name, type(event).__name__, f"{SOURCE}/{PROCESS}", subject, self._at, self._trace)
+        return enveloped(self._names.public(topic), key, encode_assembled(event), envelope, partition)
 
 
 def _audit(record_id: str, state: RecordState, step: Step, at: datetime, cause: str) -> RecordStatusChanged:
     document_type, _, document_id = record_id.partition(":")
     vouchers = state.voucher_numbers
-    return RecordStatusChanged.model_construct(
+    return assembled(
+        RecordStatusChanged,
         id=record_id,
         document_type=DocumentType(document_type),
         document_number=state.document_number,

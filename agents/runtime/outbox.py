@@ -3,10 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from agents.runtime.failure import ExitCode, end_process
-from agents.runtime.state import Change
+from agents.runtime.state import Change, PartitionState
 from schemas.errors import LogError
 from streams.log.producer import Header, LogProducer
 
@@ -59,6 +60,7 @@ class Outbox:
     def __init__(self, producer: LogProducer) -> None:
         self._producer = producer
         self._unconfirmed: set[asyncio.Future[Any]] = set()
+        self._confirmed: set[PartitionState] = set()
         self._writers: deque[Writer] = deque()
         self._writing: asyncio.Task[None] | None = None
 
@@ -110,7 +112,7 @@ class Outbox:
         if change is not None:
             change.future = future
         self._unconfirmed.add(future)
-        future.add_done_callback(lambda done: self._on_done(outgoing, done))
+        future.add_done_callback(partial(self._on_done, outgoing))
         return future
 
     async def settled(self, timeout_seconds: float) -> bool:
@@ -122,6 +124,7 @@ class Outbox:
                     await asyncio.wait(set(self._unconfirmed))
         except TimeoutError:
             return False
+        self._keep_confirmed()
         return True
 
     def _on_done(self, outgoing: Outgoing, future: "asyncio.Future[Any]") -> None:
@@ -132,4 +135,13 @@ class Outbox:
         if error is not None:
             end_process(f"Kafka did not take a record for {outgoing.topic}", ExitCode.LOG, error)
         if outgoing.change is not None:
-            outgoing.change.state.confirm(outgoing.change, future.result().offset)
+            state = outgoing.change.state
+            state.confirm(outgoing.change, future.result().offset)
+            if not self._confirmed:  # a batch is confirmed in one turn of the loop: all of it is kept in the next one
+                future.get_loop().call_soon(self._keep_confirmed)
+            self._confirmed.add(state)
+
+    def _keep_confirmed(self) -> None:
+        confirmed, self._confirmed = self._confirmed, set()
+        for state in confirmed:
+            state.keep_confirmed()

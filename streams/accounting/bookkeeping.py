@@ -11,17 +11,11 @@ from typing import Any
 
 from schemas.audit import Gap
 from schemas.base import Status
-from schemas.envelope import event_id
+from schemas.envelope import assembled, event_id
 from schemas.notifications import DocumentCaptured
-from schemas.vouchers import (
-    PostingProgressed,
-    PostVoucher,
-    VoucherNumber,
-    VoucherPosted,
-    VoucherRejected,
-)
+from schemas.vouchers import PostingProgressed, PostVoucher, VoucherNumber, VoucherPosted, VoucherRejected
 from streams.accounting.evaluation import Evaluation
-from streams.accounting.ledger_document import LedgerDocument
+from streams.accounting.ledger_document import LedgerDocument, summarised
 from streams.accounting.life_cycle import IN_LEDGER, ON_ITS_WAY, check_transition
 from streams.accounting.record_state import RecordState
 from streams.accounting.reference import reference
@@ -126,23 +120,27 @@ def settle(
 ) -> Decision:
     """Evaluate a document and carry its record to where it belongs: sent, held, or at its end."""
     result = terms.evaluate(document)
-    state = replace(state, company=result.company or state.company, fingerprint=document.fingerprint)
     place = held.place if held else arrival.offset
     if result.outcome is Status.READY and result.voucher is not None:
         ahead = terms.ahead(document.account_id, place)
-        if ahead is not None:
-            missing = held.missing if held else ()
-            return Decision(state, held=Held(place, arrival.offset, arrival.event_id, (ahead,), missing, document))
-        return _send(state, document, result.voucher, arrival, terms)
+        if ahead is None:
+            return _send(state, document, result.voucher, arrival, terms)
+        missing = held.missing if held else ()
+        behind = Held(place, arrival.offset, arrival.event_id, (ahead,), missing, summarised(document))
+        return Decision(_evaluated(state, document, result.company), held=behind)
+    state = _evaluated(state, document, result.company)
     waits = tuple(sorted(result.waits_for))
-    keeps_document = result.outcome is Status.MAPPING_MISSING
-    kept = document if keeps_document else None
+    kept = summarised(document) if result.outcome is Status.MAPPING_MISSING else None
     now_held = Held(place, arrival.offset, arrival.event_id, waits, result.missing, kept) if waits else None
     before = (state.status, state.reason, held.missing if held else ())
     if before == (result.outcome, result.reason, result.missing):
         return Decision(state, held=now_held)
     moved = _moved(state, result.outcome, arrival.at, reason=result.reason, missing=result.missing)
     return replace(moved, held=now_held)
+
+
+def _evaluated(state: RecordState, document: LedgerDocument, company: str | None) -> RecordState:
+    return replace(state, company=company or state.company, fingerprint=document.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,11 +281,17 @@ def _moved(
     missing: tuple[Gap, ...] = (),
     becoming: RecordState | None = None,
 ) -> Decision:
-    step = Step(state.status, status, reason, missing)
-    check_transition(state.document_number or state.account_id, step.previous, status)
+    step = _step(state, state.status, status, reason, missing)
     command = state.command if status in ON_ITS_WAY else None
     moved = replace(becoming or state, status=status, reason=reason, updated_at=at.isoformat(), command=command)
     return Decision(moved, (step,))
+
+
+def _step(
+    state: RecordState, previous: Status, status: Status, reason: str | None = None, missing: tuple[Gap, ...] = ()
+) -> Step:
+    check_transition(state.document_number or state.account_id, previous, status)
+    return Step(previous, status, reason, missing)
 
 
 def _send(
@@ -295,8 +299,10 @@ def _send(
 ) -> Decision:
     """Send a voucher; its reference is a digest of the document, its command id of that and of what asked for it."""
     name = reference(document.number, document.document_id, document.fingerprint)
-    command = PostVoucher.model_construct(
-        command_id=event_id("command", name, arrival.event_id),
+    command_id = event_id("command", name, arrival.event_id)
+    command = assembled(
+        PostVoucher,
+        command_id=command_id,
         app_id=terms.app_id,
         record_id=document.record_id,
         document_type=document.document_type,
@@ -316,10 +322,19 @@ def _send(
         rest_row=voucher.rest_row,
         mapping_versions=voucher.versions,
     )
-    ready = _moved(state, Status.READY, arrival.at)
-    sent = replace(ready.state, command=command.command_id, reference=name, sent_fingerprint=document.fingerprint)
-    posting = _moved(sent, Status.POSTING, arrival.at)
-    return Decision(posting.state, (*ready.steps, *posting.steps), command=command)
+    steps = (_step(state, state.status, Status.READY), _step(state, Status.READY, Status.POSTING))
+    sent = replace(
+        state,
+        status=Status.POSTING,
+        reason=None,
+        updated_at=arrival.at.isoformat(),
+        company=voucher.company,
+        fingerprint=document.fingerprint,
+        command=command_id,
+        reference=name,
+        sent_fingerprint=document.fingerprint,
+    )
+    return Decision(sent, steps, command=command)
 
 
 def _time_of(outcome: VoucherPosted | VoucherRejected) -> datetime:

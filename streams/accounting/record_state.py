@@ -1,6 +1,7 @@
 """What the bookkeeper remembers of a record: a few hundred bytes of JSON once it has come to its end."""
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -45,7 +46,7 @@ class RecordState:
 
     def to_json(self) -> bytes:
         """Return the stored form; what is empty is left out."""
-        values = ((name, getattr(self, name)) for name in _NAMES)
+        values = zip(_NAMES, _values_of(self), strict=True)
         return orjson.dumps({name: value for name, value in values if value not in _EMPTY})
 
     @classmethod
@@ -65,3 +66,4 @@ class RecordState:
 
 _EMPTY: tuple[object, ...] = (None, "", (), -1)
 _NAMES = tuple(field.name for field in fields(RecordState))
+_values_of = attrgetter(*_NAMES)

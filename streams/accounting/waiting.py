@@ -24,6 +24,8 @@ class Waiting:
 
     records: dict[int, str] = field(default_factory=dict)
     """Place to record id."""
+    places: dict[str, int] = field(default_factory=dict)
+    """Record id to place."""
     by_key: dict[str, set[int]] = field(default_factory=dict)
     by_account: dict[str, set[int]] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
@@ -32,13 +34,16 @@ class Waiting:
     def add(self, place: int, record_id: str, account_id: str, keys: Iterable[str]) -> None:
         """Let a record wait for keys."""
         self.records[place] = record_id
+        self.places[record_id] = place
         self.by_account.setdefault(account_id, set()).add(place)
         for key in keys:
             self.by_key.setdefault(key, set()).add(place)
 
     def remove(self, place: int, account_id: str, keys: Iterable[str]) -> None:
         """Let a record wait no longer; harmless when it does not."""
-        self.records.pop(place, None)
+        record_id = self.records.pop(place, None)
+        if record_id is not None:
+            self.places.pop(record_id, None)
         _discard(self.by_account, account_id, place)
         for key in keys:
             _discard(self.by_key, key, place)

@@ -35,7 +35,12 @@ def event_message(
 ) -> Message:
     """Return an event under its key, with its CloudEvents attributes; `process` is who says it, such as `collector`."""
     envelope = Envelope(event_id, type(event).__name__, f"{SOURCE}/{process}", subject, time, traceparent)
-    return Message(topic, key.encode(), encode(event), tuple(envelope.headers()), partition)
+    return enveloped(topic, key, encode(event), envelope, partition)
+
+
+def enveloped(topic: str, key: str, value: bytes, envelope: Envelope, partition: int | None = None) -> Message:
+    """Return an event that is encoded already."""
+    return Message(topic, key.encode(), value, tuple(envelope.headers()), partition)
 
 
 def dead_letter(

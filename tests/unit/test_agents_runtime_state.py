@@ -89,6 +89,9 @@ def test_a_write_is_seen_at_once_and_becomes_an_entry_when_it_is_confirmed(new_e
     assert state.get(b"a") == b"1"
     assert state.entries.get(b"a") is None
     state.confirm(change, 0)
+    assert state.get(b"a") == b"1"
+    state.keep_confirmed()
+    assert state.get(b"a") == b"1"
     assert state.entries.get(b"a") == b"1"
     assert state.entries.offset == 0
     state.close()
@@ -115,6 +118,43 @@ def test_an_empty_value_is_a_value_also_right_after_a_deletion(new_entries: Call
 
     assert state.get(b"a") == b""
     state.close()
+
+
+def test_what_is_confirmed_together_is_kept_together_up_to_the_last_offset(
+    new_entries: Callable[[], Entries],
+) -> None:
+    state = owned(new_entries(), end=5)
+    state.confirm(state.write(b"a", b"1"), 5)
+    state.confirm(state.write(b"b", b"1"), 6)
+    state.confirm(state.write(b"a", None), 7)
+    state.write(b"b", b"of an event that is not confirmed")
+    assert state.entries.offset == 4
+
+    state.keep_confirmed()
+
+    assert (state.entries.offset, dict(state.entries.items())) == (7, {b"b": b"1"})
+    assert dict(state.items()) == {b"b": b"of an event that is not confirmed"}
+    state.close()
+
+
+def test_what_is_confirmed_and_not_kept_yet_outlives_letting_go(new_entries: Callable[[], Entries]) -> None:
+    state = owned(new_entries())
+    state.confirm(state.write(b"a", b"1"), 0)
+
+    assert not state.drop_unconfirmed()
+
+    assert state.entries.get(b"a") == b"1"
+    state.close()
+
+
+def test_a_gap_between_two_confirmations_shows_another_writer_before_anything_is_kept(ended: list[int]) -> None:
+    state = owned(MemoryEntries())
+    state.confirm(state.write(b"a", b"1"), 0)
+
+    with pytest.raises(ProcessEndedError):
+        state.confirm(state.write(b"b", b"1"), 2)
+
+    assert ended == [ExitCode.CHANGELOG]
 
 
 def test_all_entries_are_the_confirmed_ones_with_the_newer_writes_over_them(
@@ -178,6 +218,7 @@ def test_records_compacted_away_at_the_end_do_not_count_as_missing(ended: list[i
 
     state.own(2, 10)
     state.confirm(state.write(b"a", b"2"), 10)
+    state.keep_confirmed()
 
     assert ended == []
     assert state.entries.offset == 10
