@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from agents.cli.account_check import account_warnings
 from agents.cli.changes import send_changes, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
@@ -158,7 +159,10 @@ def remove_mapping(kind: str, account_id: str | None, actor: str, *, wait: bool,
 @actor_option
 @json_option
 def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, wait: bool, as_json: bool) -> None:
-    """Set the mappings of a CSV file; if one line is wrong, nothing is sent."""
+    """Set the mappings of a CSV file; if one line is wrong, nothing is sent.
+
+    Accounts that IFS Cloud does not know are a warning, where it can be asked.
+    """
     lines, errors = parse_mappings(file.read_bytes(), actor=actor, at=utc_now())
     if errors:
         if as_json:
@@ -173,11 +177,15 @@ def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, wai
     _check_confirmed(
         model, [event for event in found.to_send if isinstance(event, AccountMappingSet)], confirmed=confirm
     )
+    warnings = account_warnings(settings, lines)
+    for warning in warnings:
+        click.echo(f"{file}: warning: {warning}", err=True)
     if not dry_run:
         send_changes(settings, found.to_send, wait=wait)
     counts = {"new": len(found.new), "changed": len(found.changed), "unchanged": len(found.unchanged)}
     if as_json:
-        print_json({**counts, "sent": 0 if dry_run else len(found.to_send), "dryRun": dry_run, "errors": []})
+        sent = 0 if dry_run else len(found.to_send)
+        print_json({**counts, "sent": sent, "dryRun": dry_run, "errors": [], "warnings": warnings})
         return
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     click.echo(f"{file}: {told}; " + ("nothing was sent (dry run)" if dry_run else f"{len(found.to_send)} sent"))

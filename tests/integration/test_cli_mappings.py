@@ -81,6 +81,7 @@ def test_what_is_imported_is_listed_exported_and_imported_again(zuora_ifs: Comma
         "sent": 0,
         "dryRun": False,
         "errors": [],
+        "warnings": [],
     }
     assert zuora_ifs("mappings", "export") == exported
 
