@@ -37,6 +37,7 @@ from agents.poster.state import (
 )
 from agents.poster.telling import progress_message
 from agents.poster.trouble import CannotPostError, NotPossibleError
+from agents.poster.validating import Validating
 from agents.runtime import StateTable, Work
 from schemas.topics import TopicNames
 from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
@@ -90,6 +91,7 @@ class Carrying:
         self._back_off = back_off
         self._ask = Asking(back_off)
         self._rates = Rates(ifs, self._ask)
+        self._validating = Validating(ifs.rules)
         self._is_heard = is_heard
 
     async def carry(self, command: Command, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
@@ -123,7 +125,7 @@ class Carrying:
                 case Look():
                     seen: Looked | Answered = await self._look(task, step, standing)
                 case Post() if self._is_shadow:
-                    rate = await self._rates.of(task.command, await self._company(task.command))
+                    rate = await self._terms(task.command)
                     return PostedOutcome(number=None, rate=rate, shadow=True, at=self._clock())
                 case Post():
                     seen = await self._post(task, step)
@@ -170,12 +172,18 @@ class Carrying:
             raise NotPossibleError(COMPANY_UNKNOWN, line)
         raise CannotPostError(f"{line} any more, and a voucher may have been created there: {command.reference}")
 
+    async def _terms(self, command: Command) -> KnownRate:
+        """Return the rate to post at, once nothing is known that IFS would refuse; both cost nothing the next time."""
+        rate = await self._rates.of(command, await self._company(command))
+        await self._validating.demand_possible(command)
+        return rate
+
     async def _company(self, command: Command) -> Company:
         return await self._see_company(command, Standing(), fresh=False)
 
     async def _post(self, task: _Task, step: Post) -> Answered:
         command = task.command
-        known = await self._rates.of(command, await self._company(command))
+        known = await self._terms(command)
         rows = self.company_rows(command, known)
         if step.absent_after:
             await self._tell_absent(task, step.absent_after)

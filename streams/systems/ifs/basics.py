@@ -3,30 +3,26 @@
 Names are those of IFS's Accounting Rules: CompanyFinance, CurrencyType, CurrencyRate.
 """
 
-import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import structlog
 
 from schemas.errors import NotFoundError, RefusedError
 from streams.accounting.conversion import SAME_CURRENCY, Rate
 from streams.systems.ifs import odata
+from streams.systems.ifs.kept import Kept
 from streams.systems.ifs.refusals import CURRENCY, Explanation
 from streams.systems.ifs.service import Service
 
-KEPT_SECONDS = 300.0
-"""How long what was read is taken for true: a rate entered in IFS counts at the latest five minutes later."""
-MOST_KEPT = 10_000
 NEWEST_RATES = 50
 """Rates read to find the newest: one would do, were there no gateways that drop $orderby."""
 RATES = "CurrencyRatesHandling"
 COMPANIES = "CodePartValuesHandling"
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -45,32 +41,14 @@ class UnusableRateError(RefusedError):
     explanation: Explanation = CURRENCY
 
 
-class _Kept(Generic[T]):
-    """Remembers values for some minutes, at most so many; the oldest go first."""
-
-    def __init__(self) -> None:
-        self._values: dict[Hashable, tuple[float, T]] = {}
-
-    def get(self, key: Hashable) -> T | None:
-        until, value = self._values.get(key, (0.0, None))
-        return value if time.monotonic() < until else None
-
-    def put(self, key: Hashable, value: T) -> T:
-        self._values.pop(key, None)
-        while len(self._values) >= MOST_KEPT:
-            self._values.pop(next(iter(self._values)))
-        self._values[key] = (time.monotonic() + KEPT_SECONDS, value)
-        return value
-
-
 class Basics:
     """Reads companies and rates. What is missing is never remembered: a person may enter it any moment."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._companies: _Kept[Company] = _Kept()
-        self._inverted: _Kept[bool] = _Kept()
-        self._rates: _Kept[Rate] = _Kept()
+        self._companies: Kept[Company] = Kept()
+        self._inverted: Kept[bool] = Kept()
+        self._rates: Kept[Rate] = Kept()
 
     async def company(self, company: str, *, fresh: bool = False) -> Company | None:
         """Return the company, or None where it does not exist or the service user may not see it.
@@ -132,7 +110,7 @@ class Basics:
         """
         if rate_row and rate_row.get("Inverted") is not None:
             self._demand_own_currency(company, currency_type, rate_row)
-            return _true(rate_row["Inverted"])
+            return is_true(rate_row["Inverted"])
         key = (company.company, currency_type)
         kept = self._inverted.get(key)
         if kept is not None:
@@ -144,7 +122,7 @@ class Basics:
         if row.get("Inverted") is None:
             of_currency = odata.all_of(of_company, odata.equal("CurrencyCode", company.currency))
             row = await self._optional_row("CurrencyCodesHandling", "CurrencyCodeSet", of_currency)
-        return self._inverted.put(key, _true(row.get("Inverted")))
+        return self._inverted.put(key, is_true(row.get("Inverted")))
 
     @staticmethod
     def _demand_own_currency(company: Company, currency_type: str, row: Mapping[str, Any]) -> None:
@@ -201,5 +179,6 @@ def _decimal(value: object) -> Decimal | None:
         return None
 
 
-def _true(value: object) -> bool:
-    return value is True or str(value).upper() == "TRUE"
+def is_true(value: object) -> bool:
+    """Tell whether IFS says yes: as a JSON boolean, or in one of the ways of its database."""
+    return value is True or str(value).upper() in {"TRUE", "Y", "YES"}

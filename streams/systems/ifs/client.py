@@ -13,6 +13,7 @@ from schemas.vouchers import VoucherNumber, VoucherRow
 from streams.accounting.conversion import Rate
 from streams.settings import IfsSettings
 from streams.systems.ifs import odata
+from streams.systems.ifs.accounting_rules import AccountingRules
 from streams.systems.ifs.basics import Basics
 from streams.systems.ifs.errors import Judgement, Verdict, judge, lost
 from streams.systems.ifs.service import Service
@@ -63,6 +64,7 @@ class IfsClient:
     def __init__(self, service: Service, settings: IfsSettings) -> None:
         self.service = service
         self.basics = Basics(service)
+        self.rules = AccountingRules(service)
         self._settings = settings
         self._wait_seconds = max(1, math.floor(settings.settle_seconds - SETTLE_MARGIN_SECONDS))
         self._has_hold_rows = True

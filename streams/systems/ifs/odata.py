@@ -33,6 +33,11 @@ def at_most(field: str, value: Value) -> str:
     return f"{field} le {literal(value)}"
 
 
+def at_least(field: str, value: Value) -> str:
+    """Return the condition that a field is greater than or equal to a value."""
+    return f"{field} ge {literal(value)}"
+
+
 def all_of(*conditions: str) -> str:
     """Return the condition that all of them hold."""
     return " and ".join(conditions)

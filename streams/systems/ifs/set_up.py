@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any
 
 from schemas.errors import ConnectorError, NotFoundError
-from streams.systems.ifs import odata
+from streams.systems.ifs.accounting_rules import ProvesNothingError
 from streams.systems.ifs.client import IfsClient
+from streams.systems.ifs.validation import Problem, of_period, of_voucher_type
 
-MANUAL_FUNCTION_GROUPS = ("M", "K", "Q")
-"""Function groups of voucher types that IFS takes in manual entry (ONLYMANUAL)."""
 NOBODYS_REFERENCE = "ZUORA-IFS-PING"
 
 
@@ -63,8 +61,8 @@ async def check_company(client: IfsClient, terms: Terms, day: date) -> AsyncIter
 async def _finding(check: str, terms: Terms, told: Awaitable[tuple[Result, str]]) -> Finding:
     try:
         result, detail = await told
-    except NotFoundError as error:
-        result, detail = Result.UNKNOWN, f"cannot be checked, the tenant does not offer it: {error}"
+    except (NotFoundError, ProvesNothingError) as error:
+        result, detail = Result.UNKNOWN, f"cannot be checked, the tenant does not offer or show it: {error}"
     except ConnectorError as error:
         result, detail = Result.FAILED, str(error)
     return Finding(check, result, detail, terms.company)
@@ -93,45 +91,17 @@ async def _ledger(client: IfsClient, terms: Terms) -> tuple[Result, str]:
 
 
 async def _voucher_type(client: IfsClient, terms: Terms) -> tuple[Result, str]:
-    condition = odata.all_of(odata.equal("Company", terms.company), odata.equal("VoucherType", terms.voucher_type))
-    rows = await _rows(client, "VoucherTypeHandling", "VoucherTypes", odata.query(filter=condition, top=1))
-    if not rows:
-        return Result.FAILED, f"{terms.voucher_type} does not exist in the company: create it, or name another one"
-    group = rows[0].get("FunctionGroup")
-    if group and group not in MANUAL_FUNCTION_GROUPS:
-        return Result.FAILED, f"{terms.voucher_type} has function group {group}; manual vouchers need M, K or Q"
-    return Result.OK, f"{terms.voucher_type} exists"
+    name = terms.voucher_type
+    found = await client.rules.voucher_types(terms.company, [name], fresh=True)
+    return _told(of_voucher_type(terms.company, name, found.get(name)), f"{name} exists")
 
 
 async def _period(client: IfsClient, terms: Terms, day: date) -> tuple[Result, str]:
-    year = odata.by_key("AccountingYearSet", Company=terms.company, AccountingYear=day.year)
-    periods = await _rows(client, "AccountingPeriodsHandling", f"{year}/AccountingPeriodDetailArray", "")
-    today = [row for row in periods if _within(row, day)]
-    if not today:
-        return Result.FAILED, f"no accounting period has {day}: create the accounting year"
-    # A year-end period can share its last day with an ordinary one, which is the one vouchers go to.
-    period = next((row for row in today if str(row.get("YearEndPeriod", "")).startswith("Ordinary")), today[0])
-    key = odata.by_key(
-        "AccountingPeriodSet",
-        Company=terms.company,
-        AccountingYear=int(period.get("AccountingYear") or day.year),
-        AccountingPeriod=int(period["AccountingPeriod"]),
-    )
-    groups = await _rows(client, "UserGroupPerPeriodHandling", f"{key}/DetailUserGroups", "")
-    return _open_for(groups, terms, f"{period.get('AccountingYear') or day.year}-{int(period['AccountingPeriod']):02}")
-
-
-def _open_for(groups: list[dict[str, Any]], terms: Terms, period: str) -> tuple[Result, str]:
-    ours = [row for row in groups if terms.user_group in (None, row.get("UserGroup"))]
+    period = (await client.rules.periods(terms.company, day, fresh=True)).get(day)
     who = f"user group {terms.user_group}" if terms.user_group else "any user group"
-    if any(row.get("PeriodStatus") == "Open" for row in ours):
-        return Result.OK, f"{period} is open for {who}"
-    return Result.FAILED, f"{period} is not open for {who}: open it in IFS (User Group per Period)"
+    return _told(of_period(terms.company, terms.user_group, day, period), f"{period} is open for {who}")
 
 
-def _within(row: dict[str, Any], day: date) -> bool:
-    return str(row.get("DateFrom", ""))[:10] <= day.isoformat() <= str(row.get("DateUntil", ""))[:10]
-
-
-async def _rows(client: IfsClient, projection: str, path: str, query: str) -> list[dict[str, Any]]:
-    return (await client.service.page(projection, path, query)).rows
+def _told(problems: list[Problem], good: str) -> tuple[Result, str]:
+    """Return what the poster, too, would find; its advice is about records, here the words must do."""
+    return (Result.FAILED, problems[0].words) if problems else (Result.OK, good)

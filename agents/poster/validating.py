@@ -1,0 +1,107 @@
+"""Asking, before a POST, what IFS Cloud would refuse, so that it is told in words that name what must be mended."""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+import structlog
+
+from agents.poster.trouble import NotPossibleError
+from schemas.errors import FarSideError
+from schemas.mappings import CodePart
+from streams.systems.ifs.accounting_rules import AccountingRules
+from streams.systems.ifs.kept import Kept
+from streams.systems.ifs.validation import (
+    ACCOUNTS,
+    PERIODS,
+    VOUCHER_TYPES,
+    Facts,
+    Problem,
+    Validity,
+    accounts_of,
+    code_part_subject,
+    code_values_of,
+    problems,
+)
+from streams.systems.ifs.voucher_json import Command
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MOST_TOLD = 5
+"""Problems told in one rejection; more would hide the first."""
+
+
+class Validating:
+    """Reads what a command names and demands that nothing of it is wrong. What cannot be read is left to IFS.
+
+    It costs a request for all accounts, one for each code part, one for the voucher type and two for the period; what
+    exists is kept for minutes, so most commands cost none.
+    """
+
+    def __init__(self, rules: AccountingRules) -> None:
+        self._rules = rules
+        self._unreadable: Kept[str] = Kept()
+        self._told: set[str] = set()
+
+    async def demand_possible(self, command: Command) -> None:
+        """Return if IFS would take the command as far as can be told.
+
+        Raises:
+            NotPossibleError: it would not; what was kept has been read anew to be sure.
+
+        """
+        found = problems(command, await self._facts(command, fresh=()))
+        if found:
+            about = {problem.about for problem in found}
+            found = problems(command, await self._facts(command, fresh=about))
+        if found:
+            raise NotPossibleError(found[0].explanation, _told(found))
+
+    async def _facts(self, command: Command, *, fresh: Collection[str]) -> Facts:
+        rules, rows, day = self._rules, command.rows, command.voucher_date
+        company, kind = command.company, command.voucher_type
+        accounts = accounts_of(rows)
+
+        async def read(what: str, call: Callable[[], Awaitable[T]]) -> T | None:
+            return await self._read(f"{what} of company {company}", call)
+
+        code_values: dict[CodePart, dict[str, Validity]] = {}
+        for part, values in code_values_of(rows).items():
+            about = code_part_subject(part)
+            found = await read(about, self._reading(company, part, values, fresh=about in fresh))
+            if found is not None:
+                code_values[part] = found
+        return Facts(
+            accounts=await read(ACCOUNTS, lambda: rules.accounts(company, accounts, fresh=ACCOUNTS in fresh)),
+            code_values=code_values,
+            voucher_types=await read(
+                VOUCHER_TYPES, lambda: rules.voucher_types(company, [kind], fresh=VOUCHER_TYPES in fresh)
+            ),
+            periods=await read(PERIODS, lambda: rules.periods(company, day, fresh=PERIODS in fresh)),
+        )
+
+    def _reading(
+        self, company: str, part: CodePart, values: list[str], *, fresh: bool
+    ) -> Callable[[], Awaitable[dict[str, Validity]]]:
+        return lambda: self._rules.code_values(company, part, values, fresh=fresh)
+
+    async def _read(self, what: str, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what IFS has; None where it does not tell, which is asked again only after some minutes."""
+        if self._unreadable.get(what) is not None:
+            return None
+        try:
+            read = await call()
+        except (FarSideError, KeyError, TypeError, ValueError) as error:
+            self._unreadable.put(what, str(error))
+            if what not in self._told:
+                self._told.add(what)
+                log.warning("vouchers are not checked before IFS is asked to take them", what=what, error=str(error))
+            return None
+        self._told.discard(what)
+        return read
+
+
+def _told(found: list[Problem]) -> str:
+    words = "; ".join(problem.words for problem in found[:MOST_TOLD])
+    more = len(found) - MOST_TOLD
+    return f"{words}; and {more} more" if more > 0 else words
