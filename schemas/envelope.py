@@ -128,7 +128,7 @@ def encode(event: Model) -> bytes:
 
 
 def assembled(event_type: type[E], **values: Any) -> E:
-    """Return an event of values that are of its types already; those that are not given have their default.
+    """Return an event, or a part of one, of values that are of its types already; the others have their default.
 
     As `model_construct()`, which takes 60 µs for 20 fields where this takes 3: every document has three such events.
     """

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from schemas.envelope import assembled
 from schemas.mappings import CodePart
 from schemas.vouchers import VoucherRow
 from streams.accounting.money import ZERO
@@ -67,10 +68,15 @@ class Balance:
     def row(self, number: str) -> VoucherRow:
         """Return it as a row; a negative amount stands on the other side as a positive one."""
         gl_account, code_parts = self.account
-        text = self._text(number)
-        if self.amount > 0:
-            return VoucherRow(account=gl_account, code_parts=dict(code_parts), debit=self.amount, text=text)
-        return VoucherRow(account=gl_account, code_parts=dict(code_parts), credit=-self.amount, text=text)
+        debit, credit = (self.amount, None) if self.amount > 0 else (None, -self.amount)
+        return assembled(
+            VoucherRow,
+            account=gl_account,
+            code_parts=dict(code_parts),
+            debit=debit,
+            credit=credit,
+            text=self._text(number),
+        )
 
     def _text(self, number: str) -> str:
         reasons = [f"{role} {', '.join(sorted(labels))}" for role, labels in sorted(self.labels.items())]
