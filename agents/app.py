@@ -2,13 +2,14 @@
 
     collector    zuora.notification.v1, fetch-later                         table objects
     bookkeeper   zuora.document.v1, ledger.mapping.v1, ledger.voucher.v1,   tables mappings, records, held, releases
-                 chart-copy, release, posting-progress
+                 connector.request.v1, chart-copy, release, handed-over,
+                 posting-progress
     poster       ledger.voucher-command.v1                                  table commands
 
 Each agent is an app and a consumer group of its own, `{app id}-{agent}`; all named ones run in this process.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from schemas import topics
 from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
-from streams.log.reader import read_many
+from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
 from streams.log.topics import require_topics
 from streams.settings import Settings
 from streams.systems.ifs.client import IfsClient
@@ -94,18 +95,23 @@ async def bookkeeper(wiring: Wiring) -> StreamApp:
     app, names, settings = wiring.app("bookkeeper"), wiring.names, wiring.settings
     await refuse_second_app(settings.kafka, agent="bookkeeper", group=app.app_id, topic=names.public(topics.DOCUMENT))
 
-    async def read_documents(places: Collection[tuple[str, int, int]]) -> list[bytes | None]:
+    async def read_values(places: Collection[tuple[str, int, int]]) -> list[bytes | None]:
         return [record.value for record in await read_many(settings.kafka, places)]
+
+    async def read_topic(topic: str, partitions: Collection[int] | None) -> AsyncIterator[list[LogRecord]]:
+        bounds = (await log_bounds(settings.kafka, [topic])).only(partitions)
+        async for batch in read_to_end(settings.kafka, [topic], {}, bounds):
+            yield batch.records
 
     agent = Bookkeeper(
         names=names,
         tables=Tables(**wiring.tables(app, "bookkeeper")),
         partitions=settings.kafka.partitions,
         ifs=settings.ifs,
-        read_documents=read_documents,
+        read_values=read_values,
     )
     app.serial(topics=agent.topics, handler=agent.on_event)
-    app.before_events(Beginning(agent, names, settings.kafka))
+    app.before_events(Beginning(agent, names, read_topic))
     return app
 
 

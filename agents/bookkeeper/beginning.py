@@ -5,29 +5,29 @@ outcomes, up to the ends seen at the start. Otherwise a replay would meet yester
 and post again what it does not know to be posted.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 import structlog
 
 from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.partition import Partition
-from agents.bookkeeper.rows import BUILT, mapping_row
+from agents.bookkeeper.rows import BUILT, mapping_row, row_name
 from agents.runtime import Work
 from schemas import topics
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
-from streams.accounting.bookkeeping import remember
 from streams.accounting.keys import account_key, mapping_key
-from streams.log.reader import LogRecord, log_bounds, read_to_end
-from streams.settings import KafkaSettings
+from streams.accounting.outcomes import remember
+from streams.log.reader import LogRecord
 
 log = structlog.get_logger(__name__)
 
 OpenWork = Callable[[int], AbstractAsyncContextManager[Work]]
+ReadTopic = Callable[[str, Collection[int] | None], AsyncIterator[list[LogRecord]]]
+"""Reads partitions of a topic (None: all) up to the ends seen at the start."""
 Mappings = dict[str, tuple[int | None, bytes]]
 """Mapping key to the partition that it belongs to (None: to all) and its newest row."""
 
@@ -35,10 +35,10 @@ Mappings = dict[str, tuple[int | None, bytes]]
 class Beginning:
     """Prepares partitions as they are assigned."""
 
-    def __init__(self, bookkeeper: Bookkeeper, names: TopicNames, kafka: KafkaSettings) -> None:
+    def __init__(self, bookkeeper: Bookkeeper, names: TopicNames, read: ReadTopic) -> None:
         self._bookkeeper = bookkeeper
         self._names = names
-        self._kafka = kafka
+        self._read = read
 
     async def __call__(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Load each partition, building the tables of those that have none yet."""
@@ -68,8 +68,8 @@ class Beginning:
     async def _mappings(self) -> Mappings:
         """Read the newest version of every mapping and rule; a version is an offset, so the last one read is newest."""
         newest: Mappings = {}
-        async for batch in read_to_end(self._kafka, [self._names.public(topics.MAPPING)], {}):
-            for record in batch.records:
+        async for records in self._read(self._names.public(topics.MAPPING), None):
+            for record in records:
                 key = _readable_key(record)
                 if key is None:
                     continue
@@ -79,17 +79,10 @@ class Beginning:
         return newest
 
     async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> None:
-        topic = self._names.public(topics.VOUCHER)
-        bounds = await log_bounds(self._kafka, [topic])
-        wanted = replace(
-            bounds,
-            first={place: offset for place, offset in bounds.first.items() if place[1] in new},
-            end={place: offset for place, offset in bounds.end.items() if place[1] in new},
-        )
-        async for batch in read_to_end(self._kafka, [topic], {}, wanted):
-            for number, records in _by_partition(batch.records).items():
+        async for records in self._read(self._names.public(topics.VOUCHER), new.keys()):
+            for number, own in _by_partition(records).items():
                 async with open_work(number):
-                    _remember_all(new[number], records)
+                    _remember_all(new[number], own)
 
 
 def _remember_all(partition: Partition, records: Iterable[LogRecord]) -> None:
@@ -99,8 +92,9 @@ def _remember_all(partition: Partition, records: Iterable[LogRecord]) -> None:
         except UnreadableError:
             continue  # it goes to the dead letters when the stream meets it
         if isinstance(outcome, VoucherPosted | VoucherRejected):
-            state = remember(partition.state(outcome.record_id), outcome)
-            partition.tables.records[outcome.record_id] = state.to_json()
+            account_id, record_id = outcome.account_id, outcome.record_id
+            state = remember(partition.state(account_id, record_id), outcome, record.offset)
+            partition.tables.records[row_name(account_id, record_id)] = state.to_json()
 
 
 def _readable_key(record: LogRecord) -> str | None:

@@ -1,10 +1,11 @@
 """The bookkeeper's agent: which event leads to which decision."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from agents.bookkeeper.logged import Logged, ReadValues
 from agents.bookkeeper.partition import Partition, send, terms_of
-from agents.bookkeeper.rows import Tables, read_held
+from agents.bookkeeper.rows import Tables, read_held, record_of
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work
 from schemas import topics
@@ -12,24 +13,26 @@ from schemas.base import Model, utc_now
 from schemas.envelope import decode, decode_any
 from schemas.errors import UnreadableError
 from schemas.notifications import DocumentCaptured
-from schemas.releases import ReleaseNext
+from schemas.releases import HandedOver, ReleaseNext
+from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.topics import TopicNames
-from schemas.vouchers import PostingProgressed, VoucherPosted, VoucherRejected
+from schemas.vouchers import PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.bookkeeping import (
-    Arrival,
-    Held,
+    has_new_unapplied,
     release,
     take_document,
-    take_outcome,
+    take_over,
     take_pending,
-    take_progress,
     take_unreadable,
 )
+from streams.accounting.decisions import Arrival, Asking, Decision, Held
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key
 from streams.accounting.ledger_document import LedgerDocument
+from streams.accounting.outcomes import take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
+from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
 from streams.log.messages import dead_letter
 from streams.log.partitions import partition_of
 from streams.settings import IfsSettings
@@ -39,9 +42,6 @@ RELEASED_AT_ONCE = 500
 
 VERSION_HEADER = "mapping_version"
 """On a chart copy: the offset of the original in `ledger.mapping.v1`, which is its version."""
-
-ReadDocuments = Callable[[Collection[tuple[str, int, int]]], Awaitable[list[bytes | None]]]
-"""Reads the values of the log at places (topic, partition, offset)."""
 
 
 class Bookkeeper:
@@ -54,22 +54,23 @@ class Bookkeeper:
         tables: Tables,
         partitions: int,
         ifs: IfsSettings,
-        read_documents: ReadDocuments,
+        read_values: ReadValues,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._names = names
         self._tables = tables
         self._count = partitions
         self._terms = terms_of(ifs, names.app_id)
-        self._read_documents = read_documents
+        self._logged = Logged(names, read_values)
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
-        self._document_topic = names.public(topics.DOCUMENT)
         self._handlers: dict[str, Callable[[Event, Work, Partition], Awaitable[None]]] = {
-            self._document_topic: self._on_document,
+            names.public(topics.DOCUMENT): self._on_document,
             names.public(topics.MAPPING): self._on_mapping,
             names.public(topics.VOUCHER): self._on_outcome,
+            names.public(topics.REQUEST): self._on_request,
             names.working(topics.POSTING_PROGRESS): self._on_progress,
+            names.working(topics.HANDED_OVER): self._on_handed_over,
             names.working(topics.CHART_COPY): self._on_chart_copy,
             names.working(topics.RELEASE): self._on_release,
         }
@@ -106,19 +107,42 @@ class Bookkeeper:
         if event.key is None or partition_of(event.key, self._count) != event.partition:
             raise UnreadableError("not in the partition of its key: produce with the murmur2 partitioner")
 
+    # --- documents ---------------------------------------------------------------------------------------------------
+
     async def _on_document(self, event: Event, work: Work, partition: Partition) -> None:
         captured = decode(DocumentCaptured, event.value)
-        state = partition.state(captured.record_id)
-        held = partition.held(captured.record_id)
-        arrival = self._arrival(captured, event.offset, _event_id(event))
+        record_id = captured.record_id
+        account_id = (event.key or b"").decode()
+        state, held = partition.state(account_id, record_id), partition.held(account_id, record_id)
+        asking = Asking(event.offset, _event_id(event), self._clock())
         try:
             document = None if captured.gone else read_document(captured)
         except UnreadableError as error:
-            decision = take_unreadable(state, held, arrival, str(error))
-        else:
-            decision = take_document(state, held, _with_document(arrival, document), partition.terms)
-        if decision is not None:
-            partition.carry_out(work, self._teller(event), captured.record_id, decision, arrival.event_id)
+            arrival = Arrival(asking, account_id, captured, None)
+            self._carry_out(event, work, record_id, take_unreadable(state, held, arrival, str(error)))
+            return
+        asking = await self._with_base(partition, state, document, asking)
+        arrival = Arrival(asking, account_id, captured, document)
+        self._carry_out(event, work, record_id, take_document(state, held, arrival, partition.terms))
+
+    async def _with_base(
+        self, partition: Partition, state: RecordState | None, document: LedgerDocument | None, asking: Asking
+    ) -> Asking:
+        """Add the voucher that stands, where a change of a payment's U may follow from it."""
+        if state is None or document is None or not has_new_unapplied(state, document):
+            return asking
+        base = await self._logged.voucher(partition.number, state.standing[0].offset)
+        return asking.with_base(base)
+
+    async def _on_handed_over(self, event: Event, work: Work, partition: Partition) -> None:
+        handed = decode(HandedOver, event.value)
+        account_id = (event.key or b"").decode()
+        state = partition.state(account_id, handed.record_id) or RecordState.blank(account_id)
+        newest = await self._newest(partition, state, _event_id(event)) if state.document_offset >= 0 else None
+        decision = take_over(state, newest, partition.terms)
+        self._carry_out(event, work, handed.record_id, decision)
+
+    # --- mappings and releases ---------------------------------------------------------------------------------------
 
     async def _on_mapping(self, event: Event, work: Work, partition: Partition) -> None:
         key = mapping_key(_mapping(event))
@@ -151,69 +175,111 @@ class Bookkeeper:
         if running is None or (running.cause, running.after) != (asked.cause, asked.after):
             return
         places = partition.waiting.next_places(key, running.after, running.until, RELEASED_AT_ONCE)
-        waiting = [partition.waiting.records[place] for place in places]
-        documents = await self._documents(partition, waiting)
+        waiting = [(place, partition.waiting.records[place]) for place in places]
+        held = {name: read_held(partition.tables.held[name])[0] for _, name in waiting}
+        documents = await self._logged.documents(partition.number, held)
         teller = self._teller(event)
-        for place, record_id in zip(places, waiting, strict=True):
+        for place, name in waiting:
             # The mark goes on first: whoever comes after it in this release is not behind it.
             running = partition.waiting.running[key]
             partition.waiting.running[key] = Running(place, running.until, running.cause)
-            state, held = partition.state(record_id), partition.held(record_id)
-            if state is not None and held is not None:
-                decision = release(state, held, documents[record_id], self._clock(), partition.terms)
-                partition.carry_out(work, teller, record_id, decision, asked.cause)
+            decision = await self._released(partition, name, held[name], documents[name])
+            if decision is not None:
+                partition.carry_out(work, teller, record_of(name)[1], decision, asked.cause)
         running = partition.waiting.running[key]
         if partition.waiting.next_places(key, running.after, running.until, 1):
             partition.go_on(work, teller, key, running)
         else:
             partition.end_release(key)
 
-    async def _documents(self, partition: Partition, record_ids: list[str]) -> dict[str, LedgerDocument]:
-        """Return the documents of held records, reading from the log those that were too large to keep."""
-        held = {record_id: read_held(partition.tables.held[record_id])[0] for record_id in record_ids}
-        kept = {record_id: one.document for record_id, one in held.items() if one.document is not None}
-        absent = [record_id for record_id in record_ids if record_id not in kept]
-        values = await self._read_documents([self._place(partition, held[record_id]) for record_id in absent])
-        read = {
-            record_id: read_document(decode(DocumentCaptured, value))
-            for record_id, value in zip(absent, values, strict=True)
-        }
-        return kept | read
+    async def _released(self, partition: Partition, name: str, held: Held, document: LedgerDocument) -> Decision | None:
+        state = partition.state(*record_of(name))
+        if state is None:
+            return None
+        asking = Asking(held.document_offset, held.event_id, self._clock())
+        asking = await self._with_base(partition, state, document, asking)
+        return release(state, held, document, asking, partition.terms)
+
+    # --- outcomes and requests ---------------------------------------------------------------------------------------
 
     async def _on_outcome(self, event: Event, work: Work, partition: Partition) -> None:
         outcome = decode_any(event.headers, event.value)
         if not isinstance(outcome, VoucherPosted | VoucherRejected):
             raise UnreadableError(f"{type(outcome).__name__} is no outcome of a voucher")
-        state = partition.state(outcome.record_id)
-        pending = await self._pending(partition, state, outcome.command_id)
-        decision = take_outcome(state, outcome)
-        if decision is None:
+        before = partition.state(outcome.account_id, outcome.record_id)
+        decision = take_outcome(before, outcome, event.offset)
+        self._carry_out(event, work, outcome.record_id, decision)
+        if decision is None or before is None:
             return
-        partition.carry_out(work, self._teller(event), outcome.record_id, decision, _event_id(event))
-        followed = take_pending(decision.state, pending, partition.terms) if pending else None
-        if pending is not None and followed is not None:
-            partition.carry_out(work, self._teller(event), outcome.record_id, followed, pending.event_id)
+        followed: Decision | None
+        if isinstance(outcome, VoucherReversed):
+            followed, cause = await self._after_reversal(partition, decision.state), _event_id(event)
+        elif decision.state.pending_offset is not None:
+            followed, cause = await self._after_pending(partition, decision.state)
+        else:
+            return
+        self._carry_out(event, work, outcome.record_id, followed, cause)
+
+    async def _after_reversal(self, partition: Partition, state: RecordState) -> Decision:
+        newest = await self._newest(partition, state, state.correction or "")
+        base = await self._logged.voucher(partition.number, state.standing[-1].offset) if state.standing else None
+        return take_reversed(state, base, newest, partition.terms)
+
+    async def _after_pending(self, partition: Partition, state: RecordState) -> tuple[Decision | None, str]:
+        pending = await self._newest(partition, state, state.document_event)
+        asking = await self._with_base(partition, state, pending.document, pending.asking)
+        arrival = Arrival(asking, pending.account_id, pending.captured, pending.document)
+        return take_pending(state, arrival, partition.terms), asking.event_id
 
     async def _on_progress(self, event: Event, work: Work, partition: Partition) -> None:
         progressed = decode(PostingProgressed, event.value)
-        decision = take_progress(partition.state(progressed.record_id), progressed)
+        decision = take_progress(partition.state(progressed.account_id, progressed.record_id), progressed)
+        self._carry_out(event, work, progressed.record_id, decision)
+
+    async def _on_request(self, event: Event, work: Work, partition: Partition) -> None:
+        wish = decode_any(event.headers, event.value)
+        if not isinstance(wish, Request):
+            raise UnreadableError(f"{type(wish).__name__} is no request")
+        name = _event_id(event)
+        state = partition.state(wish.account_id, wish.record_id)
+        if state is None:
+            raise UnreadableError(f"{wish.record_id} is not known in the partition of account {wish.account_id}")
+        if name not in state.handled_requests:
+            decision = handled(await self._wished(partition, state, wish, name), name)
+            teller = Teller(self._names, event, self._clock(), actor=wish.actor)
+            partition.carry_out(work, teller, wish.record_id, decision, name)
+
+    async def _wished(self, partition: Partition, state: RecordState, wish: Request, name: str) -> Decision:
+        held = partition.held(wish.account_id, wish.record_id)
+        newest = await self._newest(partition, state, name)
+        match wish:
+            case ReplayRequested():
+                asking = newest.asking.moved_to(wish.date)
+                asking = await self._with_base(partition, state, newest.document, asking)
+                newest = Arrival(asking, newest.account_id, newest.captured, newest.document)
+                return take_replay(state, held, wish, newest, partition.terms)
+            case CorrectionRequested():
+                standing = state.standing
+                base = await self._logged.voucher(partition.number, standing[-1].offset) if standing else None
+                return take_correction(state, wish, newest, base, partition.terms)
+            case SettlementRecorded():
+                return take_settlement(state, held, wish, newest)
+        raise UnreadableError(f"{type(wish).__name__} is no request")
+
+    async def _newest(self, partition: Partition, state: RecordState, asked_by: str) -> Arrival:
+        """Return a record's newest document, read again from the log, as it is asked for by `asked_by`."""
+        offset = state.document_offset if state.pending_offset is None else state.pending_offset
+        captured, document = await self._logged.captured(partition.number, offset)
+        return Arrival(Asking(offset, asked_by, self._clock()), state.account_id, captured, document)
+
+    # --- carrying out ------------------------------------------------------------------------------------------------
+
+    def _carry_out(
+        self, event: Event, work: Work, record_id: str, decision: Decision | None, cause: str | None = None
+    ) -> None:
         if decision is not None:
-            partition.carry_out(work, self._teller(event), progressed.record_id, decision, _event_id(event))
-
-    async def _pending(self, partition: Partition, state: RecordState | None, command_id: str) -> Arrival | None:
-        """Return the newer document that waited for this outcome, read again from the log."""
-        if state is None or state.pending_offset is None or state.command != command_id:
-            return None
-        place = (self._document_topic, partition.number, state.pending_offset)
-        captured = decode(DocumentCaptured, (await self._read_documents([place]))[0])
-        arrival = self._arrival(captured, state.pending_offset, state.document_event)
-        return _with_document(arrival, None if captured.gone else read_document(captured))
-
-    def _arrival(self, captured: DocumentCaptured, offset: int, event_id: str) -> Arrival:
-        return Arrival(offset, event_id, captured, None, self._clock())
-
-    def _place(self, partition: Partition, held: Held) -> tuple[str, int, int]:
-        return (self._document_topic, partition.number, held.document_offset)
+            partition = self._partitions[event.partition]
+            partition.carry_out(work, self._teller(event), record_id, decision, cause or _event_id(event))
 
     def _teller(self, event: Event) -> Teller:
         return Teller(self._names, event, self._clock())
@@ -253,7 +319,3 @@ def _event_id(event: Event) -> str:
     """Return the event's id; for one that carries none, its place."""
     told = event.headers.get("ce_id")
     return told.decode() if told else f"{event.topic}/{event.partition}/{event.offset}"
-
-
-def _with_document(arrival: Arrival, document: LedgerDocument | None) -> Arrival:
-    return Arrival(arrival.offset, arrival.event_id, arrival.captured, document, arrival.at)

@@ -1,17 +1,32 @@
 """One partition of the bookkeeper: its chart, who waits in it, and how a decision is carried out there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from agents.bookkeeper.chart import PartitionChart
-from agents.bookkeeper.rows import BUILT, Tables, held_row, read_held, read_held_keys, read_release, release_row
+from agents.bookkeeper.rows import (
+    BUILT,
+    Tables,
+    held_row,
+    read_held,
+    read_held_keys,
+    read_release,
+    release_row,
+    row_name,
+)
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Work
-from streams.accounting.bookkeeping import Decision, Held, Terms
+from schemas.base import Status
+from streams.accounting.applied import evaluate_applied
+from streams.accounting.decisions import Decision, Held, Terms
 from streams.accounting.evaluation import evaluate
+from streams.accounting.keys import company_key, record_key
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running, Waiting
 from streams.log.messages import Message
 from streams.settings import IfsSettings
+
+WHAT_OTHERS_WAIT_FOR = frozenset({Status.POSTED, Status.CORRECTED})
+"""A refund waits until its payment is so."""
 
 
 def send(work: Work, message: Message) -> None:
@@ -31,31 +46,34 @@ class Partition:
 
     def load(self) -> None:
         """Read who waits; inside a work of this partition."""
-        for record_id, row in self.tables.held.items():
+        for name, row in self.tables.held.items():
             place, account_id, keys = read_held_keys(row)
-            self.waiting.add(place, record_id, account_id, keys)
+            self.waiting.add(place, name, account_id, keys)
         for key, row in self.tables.releases.items():
             if key != BUILT:
                 self.waiting.running[key] = read_release(row)
 
-    def state(self, record_id: str) -> RecordState | None:
-        """Return what is remembered of a record."""
-        row = self.tables.records.get(record_id)
+    def state(self, account_id: str, record_id: str) -> RecordState | None:
+        """Return what is remembered of a record of an account."""
+        row = self.tables.records.get(row_name(account_id, record_id))
         return None if row is None else RecordState.from_json(row)
 
-    def held(self, record_id: str) -> Held | None:
+    def held(self, account_id: str, record_id: str) -> Held | None:
         """Return a record as it is held."""
         # Most are not, and to find nothing in a table on disk takes ten times as long.
-        return read_held(self.tables.held[record_id])[0] if record_id in self.waiting.places else None
+        name = row_name(account_id, record_id)
+        return read_held(self.tables.held[name])[0] if name in self.waiting.places else None
 
     def carry_out(self, work: Work, teller: Teller, record_id: str, decision: Decision, cause: str) -> None:
         """Tell, send and write what a decision says; no await in here, so nothing comes between."""
         for message in teller.decision(record_id, decision, cause):
             send(work, message)
-        state = decision.state.to_json()
-        if decision.steps or self.tables.records.get(record_id) != state:  # a step always changes it
-            self.tables.records[record_id] = state
-        self._hold(record_id, decision)
+        name, state = row_name(decision.state.account_id, record_id), decision.state.to_json()
+        if decision.steps or self.tables.records.get(name) != state:  # a step always changes it
+            self.tables.records[name] = state
+        self._hold(name, decision)
+        if any(step.status in WHAT_OTHERS_WAIT_FOR and step.previous != step.status for step in decision.steps):
+            self.start_release(work, teller, record_key(record_id), cause)
 
     def start_release(self, work: Work, teller: Teller, key: str, cause: str) -> None:
         """Queue what waits for a key; the cost does not grow with how many do."""
@@ -77,24 +95,36 @@ class Partition:
         self.waiting.running[key] = running
         self.tables.releases[key] = release_row(running)
 
-    def _hold(self, record_id: str, decision: Decision) -> None:
-        before = self.tables.held[record_id] if record_id in self.waiting.places else None
+    def _hold(self, name: str, decision: Decision) -> None:
+        before = self.tables.held[name] if name in self.waiting.places else None
         if before is not None:
             self.waiting.remove(*read_held_keys(before))
         held = decision.held
         if held is None:
             if before is not None:
-                self.tables.held.pop(record_id)
+                self.tables.held.pop(name)
             return
         account_id = decision.state.account_id
         row = held_row(held, account_id)
         if row != before:  # a release evaluates many that stay as they are
-            self.tables.held[record_id] = row
-        self.waiting.add(held.place, record_id, account_id, held.keys)
+            self.tables.held[name] = row
+        self.waiting.add(held.place, name, account_id, held.keys)
         for key in held.keys:  # whoever joins a release that is running is part of it
             running = self.waiting.running.get(key)
             if running is not None and held.place > running.until:
                 self._note(key, Running(running.after, held.place, running.cause))
+
+
+class PostedRecords(Container[str]):
+    """The records of an account whose voucher stands in IFS."""
+
+    def __init__(self, partition: Partition, account_id: str) -> None:
+        self._partition = partition
+        self._account_id = account_id
+
+    def __contains__(self, record_id: object) -> bool:
+        state = self._partition.state(self._account_id, str(record_id))
+        return state is not None and bool(state.standing)
 
 
 def terms_of(ifs: IfsSettings, app_id: str) -> Callable[[Partition], Terms]:
@@ -102,8 +132,14 @@ def terms_of(ifs: IfsSettings, app_id: str) -> Callable[[Partition], Terms]:
 
     def terms(partition: Partition) -> Terms:
         return Terms(
-            evaluate=lambda document: evaluate(document, partition.chart),
+            evaluate=lambda document, dated: evaluate(
+                document, partition.chart, voucher_date=dated, posted=PostedRecords(partition, document.account_id)
+            ),
+            evaluate_applied=lambda document, booked, company, dated: evaluate_applied(
+                document, partition.chart, booked=booked, company=company, voucher_date=dated
+            ),
             ahead=partition.waiting.ahead,
+            company=lambda company: partition.chart.company(company_key(company)),
             app_id=app_id,
             voucher_type=ifs.voucher_type,
             user_group=ifs.user_group,

@@ -7,6 +7,7 @@ releases   waiting key             after, until, cause as JSON
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 
@@ -14,7 +15,7 @@ from agents.runtime import StateTable
 from schemas.audit import Gap
 from schemas.base import Model
 from schemas.envelope import EVENT_TYPES, decode
-from streams.accounting.bookkeeping import Held
+from streams.accounting.decisions import Held
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.waiting import Running
 
@@ -33,6 +34,17 @@ class Tables:
     records: StateTable
     held: StateTable
     releases: StateTable
+
+
+def row_name(account_id: str, record_id: str) -> str:
+    """Return the key of a record's rows: a document that moved may have rows of two accounts in one partition."""
+    return f"{account_id}/{record_id}"
+
+
+def record_of(name: str) -> tuple[str, str]:
+    """Return account id and record id of a row."""
+    account_id, _, record_id = name.partition("/")
+    return account_id, record_id
 
 
 def mapping_row(version: int, event_type: str, value: bytes) -> bytes:
@@ -60,6 +72,7 @@ def held_row(held: Held, account_id: str) -> bytes:
             "e": held.event_id,
             "a": account_id,
             "k": held.keys,
+            "t": held.fetched_at,
             "m": [gap.model_dump(exclude_none=True) for gap in held.missing],
         }
     )
@@ -77,6 +90,7 @@ def read_held(row: bytes) -> tuple[Held, str]:
         event_id=told["e"],
         keys=tuple(told["k"]),
         missing=tuple(Gap.model_validate(gap) for gap in told["m"]),
+        fetched_at=datetime.fromisoformat(told["t"]) if told["t"] else None,
         document=LedgerDocument.from_json(orjson.loads(document)) if document else None,
     )
     return held, told["a"]

@@ -8,10 +8,11 @@ from schemas import topics
 from schemas.audit import RecordStatusChanged
 from schemas.base import DocumentType, Model
 from schemas.envelope import SOURCE, Envelope, assembled, encode_assembled, event_id
-from schemas.releases import ReleaseNext
+from schemas.notifications import NotificationReceived
+from schemas.releases import HandedOver, ReleaseNext
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher
-from streams.accounting.bookkeeping import Decision, Step
+from schemas.vouchers import PostVoucher, ReverseVoucher
+from streams.accounting.decisions import Decision, Step
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
 from streams.log.messages import Message, enveloped, event_message
@@ -22,8 +23,9 @@ PROCESS = "bookkeeper"
 class Teller:
     """Makes the messages that follow from one event; what it causes carries its trace on."""
 
-    def __init__(self, names: TopicNames, event: Event, at: datetime) -> None:
+    def __init__(self, names: TopicNames, event: Event, at: datetime, *, actor: str = PROCESS) -> None:
         self._names = names
+        self._actor = actor
         self._trace = event.headers.get("traceparent", b"").decode() or None
         self._at = at
 
@@ -32,6 +34,10 @@ class Teller:
         messages = [self._step(record_id, decision, step, cause) for step in decision.steps]
         if decision.command is not None:
             messages.append(self._command(decision.command))
+        if decision.hand_over_to is not None:
+            messages.append(self._hand_over(record_id, decision, decision.hand_over_to, cause))
+        if decision.fetch_anew:
+            messages.append(self._fetch(record_id, cause))
         return messages
 
     def next_release(self, key: str, running: Running, partition: int) -> Message:
@@ -50,15 +56,39 @@ class Teller:
         )
 
     def _step(self, record_id: str, decision: Decision, step: Step, cause: str) -> Message:
-        changed = _audit(record_id, decision.state, step, self._at, cause)
+        changed = self._audit(record_id, decision.state, step, cause)
         # A note tells of one coming of a document, which may come again with the same content: its offset differs.
         coming = (step.note, str(decision.state.document_offset)) if step.note else ()
         name = event_id("status", record_id, step.status, cause, *coming)
         return self._message(topics.AUDIT, record_id, changed, name, record_id)
 
-    def _command(self, command: PostVoucher) -> Message:
+    def _command(self, command: PostVoucher | ReverseVoucher) -> Message:
         name, subject = command.command_id, command.record_id
         return self._message(topics.VOUCHER_COMMAND, command.company, command, name, subject, partition=0)
+
+    def _hand_over(self, record_id: str, decision: Decision, account_id: str, cause: str) -> Message:
+        """Tell the partition of the account that a document moved to that it may go on with it."""
+        handed = HandedOver(record_id=record_id, from_account_id=decision.state.account_id)
+        name = event_id("handed-over", record_id, account_id, cause)
+        return event_message(
+            self._names.working(topics.HANDED_OVER),
+            account_id,
+            handed,
+            event_id=name,
+            process=PROCESS,
+            subject=record_id,
+            time=self._at,
+            traceparent=self._trace,
+        )
+
+    def _fetch(self, record_id: str, cause: str) -> Message:
+        """Ask for a document anew, as Zuora would."""
+        document_type, _, document_id = record_id.partition(":")
+        wanted = NotificationReceived(
+            document_type=DocumentType(document_type), object_id=document_id, origin="release", received_at=self._at
+        )
+        name = event_id("fetch-anew", record_id, cause)
+        return self._message(topics.NOTIFICATION, document_id, wanted, name, record_id)
 
     def _message(
         self, topic: str, key: str, event: Model, name: str, subject: str, *, partition: int | None = None
@@ -66,33 +96,34 @@ class Teller:
         envelope = Envelope(name, type(event).__name__, f"{SOURCE}/{PROCESS}", subject, self._at, self._trace)
         return enveloped(self._names.public(topic), key, encode_assembled(event), envelope, partition)
 
-
-def _audit(record_id: str, state: RecordState, step: Step, at: datetime, cause: str) -> RecordStatusChanged:
-    document_type, _, document_id = record_id.partition(":")
-    vouchers = state.voucher_numbers
-    return assembled(
-        RecordStatusChanged,
-        id=record_id,
-        document_type=DocumentType(document_type),
-        document_number=state.document_number,
-        document_id=document_id,
-        account_id=state.account_id,
-        account_number=state.account_number,
-        account_name=state.account_name,
-        status=step.status,
-        previous=step.previous,
-        reason=step.reason,
-        note=step.note,
-        missing=step.missing,
-        company=state.company,
-        amount=None if state.amount is None else Decimal(state.amount),
-        currency=state.currency,
-        reference=state.reference,
-        voucher=vouchers[-1] if vouchers else None,
-        vouchers=vouchers,
-        received_at=datetime.fromisoformat(state.received_at),
-        updated_at=at,
-        actor=PROCESS,
-        at=at,
-        cause=cause,
-    )
+    def _audit(self, record_id: str, state: RecordState, step: Step, cause: str) -> RecordStatusChanged:
+        document_type, _, document_id = record_id.partition(":")
+        vouchers = state.voucher_numbers
+        return assembled(
+            RecordStatusChanged,
+            id=record_id,
+            document_type=DocumentType(document_type),
+            document_number=state.document_number,
+            document_id=document_id,
+            account_id=state.account_id,
+            account_number=state.account_number,
+            account_name=state.account_name,
+            status=step.status,
+            previous=step.previous,
+            reason=step.reason,
+            note=step.note,
+            missing=step.missing,
+            company=state.company,
+            amount=None if state.amount is None else Decimal(state.amount),
+            currency=state.currency,
+            reference=state.reference,
+            voucher=vouchers[-1] if vouchers else None,
+            vouchers=vouchers,
+            received_at=datetime.fromisoformat(state.received_at),
+            updated_at=self._at,
+            actor=self._actor,
+            at=self._at,
+            cause=cause,
+            posted_fingerprint=state.posted_fingerprint,
+            document_fingerprint=state.fingerprint or None,
+        )

@@ -11,30 +11,29 @@ from schemas.errors import ConnectorError
 _EVALUATED = frozenset({Status.READY, Status.MAPPING_MISSING, Status.CAPTURED, Status.NOT_POSTED, Status.FAILED})
 """What evaluating a document can lead to."""
 
+_IN_LEDGER = frozenset({Status.POSTED, Status.CORRECTED, Status.CHANGED_AFTER_POSTING})
+"""A voucher of the record stands in IFS, or stood there and was reversed."""
+
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     None: frozenset({Status.RECEIVED}),
     Status.RECEIVED: frozenset({Status.FETCHED, Status.FAILED}),
     Status.FETCHED: _EVALUATED,
     Status.READY: frozenset({Status.POSTING}),
-    Status.POSTING: frozenset({Status.POSTED, Status.REJECTED, Status.UNCERTAIN}),
-    Status.UNCERTAIN: frozenset({Status.POSTING, Status.POSTED, Status.REJECTED}),
-    Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING}),
-    Status.MAPPING_MISSING: _EVALUATED | {Status.SETTLED_BY_HAND},
+    # A refused reversal leaves its record changed after posting.
+    Status.POSTING: _IN_LEDGER | {Status.REJECTED, Status.UNCERTAIN},
+    Status.UNCERTAIN: _IN_LEDGER | {Status.REJECTED, Status.POSTING},
+    # A payment's change of U is sent, or held, by itself.
+    Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING, Status.READY, Status.MAPPING_MISSING}),
+    Status.MAPPING_MISSING: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
     Status.CAPTURED: _EVALUATED | {Status.SETTLED_BY_HAND},
     Status.NOT_POSTED: _EVALUATED,
-    Status.REJECTED: _EVALUATED | {Status.SETTLED_BY_HAND},
+    Status.REJECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
     # A record that the collector could not fetch starts anew when Zuora tells of it again.
     Status.FAILED: _EVALUATED | {Status.RECEIVED, Status.SETTLED_BY_HAND},
-    Status.CHANGED_AFTER_POSTING: frozenset({Status.CHANGED_AFTER_POSTING, Status.CORRECTED, Status.SETTLED_BY_HAND}),
-    Status.CORRECTED: _EVALUATED,
+    Status.CHANGED_AFTER_POSTING: _IN_LEDGER | {Status.POSTING, Status.SETTLED_BY_HAND},
+    Status.CORRECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING},
     Status.SETTLED_BY_HAND: _EVALUATED,
 }
-
-ON_ITS_WAY: Final = frozenset({Status.READY, Status.POSTING, Status.UNCERTAIN})
-"""A command was sent and its outcome is not known."""
-
-IN_LEDGER: Final = frozenset({Status.POSTED, Status.CHANGED_AFTER_POSTING})
-"""A voucher of the record stands in IFS."""
 
 
 class TransitionError(ConnectorError):

@@ -15,6 +15,8 @@ DIGEST_LENGTH = 20
 DIGEST_BYTES = 15
 """What those are made of; base32 turns 5 bytes into 8 characters, and the whole digest would take twice as long."""
 
+REVERSAL_ENDING = "-R"
+
 _DROPPED = re.compile(r"[^A-Z0-9-]")
 
 
@@ -29,7 +31,7 @@ def reference(number: str, document_id: str, fingerprint: str, reversed_referenc
 
 def reversal_reference(reversed_reference: str) -> str:
     """Return the reference of the voucher that reverses the one with `reversed_reference`."""
-    return f"{reversed_reference}-R"
+    return f"{reversed_reference}{REVERSAL_ENDING}"
 
 
 def applied_reference(number: str, document_id: str, last_reference: str, booked: Decimal, unapplied: Decimal) -> str:

@@ -67,6 +67,13 @@ class Bounds:
     first: dict[Position, int]
     end: dict[Position, int]
 
+    def only(self, partitions: Collection[int] | None) -> "Bounds":
+        """Return the bounds of these partitions alone; of all for None."""
+        if partitions is None:
+            return self
+        first = {place: offset for place, offset in self.first.items() if place[1] in partitions}
+        return Bounds(self.cluster_id, first, {place: self.end[place] for place in first})
+
 
 async def log_bounds(kafka: KafkaSettings, topics: Collection[str]) -> Bounds:
     """Return the cluster's id and the present bounds of all partitions of `topics`.

@@ -1,0 +1,45 @@
+"""What the bookkeeper reads again from the log: documents too large to keep, documents that waited, vouchers."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from schemas import topics
+from schemas.envelope import decode
+from schemas.notifications import DocumentCaptured
+from schemas.topics import TopicNames
+from schemas.vouchers import VoucherPosted
+from streams.accounting.decisions import Held
+from streams.accounting.documents import read_document
+from streams.accounting.ledger_document import LedgerDocument
+
+ReadValues = Callable[[Collection[tuple[str, int, int]]], Awaitable[list[bytes | None]]]
+"""Reads the values of the log at places (topic, partition, offset)."""
+
+
+class Logged:
+    """Reads events at the places that a record's state points to."""
+
+    def __init__(self, names: TopicNames, read: ReadValues) -> None:
+        self._documents = names.public(topics.DOCUMENT)
+        self._vouchers = names.public(topics.VOUCHER)
+        self._read = read
+
+    async def captured(self, partition: int, offset: int) -> tuple[DocumentCaptured, LedgerDocument | None]:
+        """Return a captured document; None for what accounting reads where it is gone from Zuora."""
+        event = decode(DocumentCaptured, (await self._read([(self._documents, partition, offset)]))[0])
+        return event, None if event.gone else read_document(event)
+
+    async def voucher(self, partition: int, offset: int) -> VoucherPosted:
+        """Return a voucher as it was posted."""
+        return decode(VoucherPosted, (await self._read([(self._vouchers, partition, offset)]))[0])
+
+    async def documents(self, partition: int, held: Mapping[str, Held]) -> dict[str, LedgerDocument]:
+        """Return the documents of held records, reading those that were too large to keep."""
+        kept = {record_id: one.document for record_id, one in held.items() if one.document is not None}
+        absent = [record_id for record_id in held if record_id not in kept]
+        places = [(self._documents, partition, held[record_id].document_offset) for record_id in absent]
+        values = await self._read(places) if places else []
+        read = {
+            record_id: read_document(decode(DocumentCaptured, value))
+            for record_id, value in zip(absent, values, strict=True)
+        }
+        return kept | read

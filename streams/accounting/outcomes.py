@@ -1,0 +1,133 @@
+"""What the bookkeeper does with what became of a command, and with the poster's word on the way."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from schemas.base import Status
+from schemas.vouchers import PostingProgressed, VoucherNumber, VoucherPosted, VoucherRejected, VoucherReversed
+from streams.accounting.bookkeeping import ACCOUNT_CHANGED, settle
+from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
+from streams.accounting.record_state import RecordState, Standing
+from streams.accounting.reference import REVERSAL_ENDING
+from streams.accounting.sending import reverse
+
+Outcome = VoucherPosted | VoucherRejected
+"""What `ledger.voucher.v1` tells; a VoucherReversed is a VoucherPosted too."""
+
+
+def take_outcome(state: RecordState | None, outcome: Outcome, offset: int) -> Decision | None:
+    """Decide about what became of a command; None when it is not the one on its way.
+
+    `offset` is the outcome's own, in the partition of its account.
+    """
+    if state is None:
+        return Decision(remember(None, outcome, offset))
+    if state.command != outcome.command_id:
+        return None
+    told = remember(state, outcome, offset)
+    happened = step(state, state.status, told.status, told.reason)
+    return Decision(replace(told, updated_at=_time_of(outcome).isoformat(), command=None), (happened,))
+
+
+def remember(state: RecordState | None, outcome: Outcome, offset: int) -> RecordState:
+    """Fold an outcome into what is known of its record: so even new state knows what is in IFS without asking."""
+    at = _time_of(outcome).isoformat()
+    known = state or replace(
+        RecordState.blank(outcome.account_id),
+        received_at=at,
+        updated_at=at,
+        company=outcome.company,
+        document_offset=outcome.document_offset,
+        fingerprint=outcome.fingerprint,
+        reference=outcome.reference,
+        sent_fingerprint=outcome.fingerprint,
+    )
+    match outcome:
+        case VoucherRejected():
+            return _refused(known, outcome)
+        case VoucherReversed():
+            return _reversed(known, outcome)
+    return _posted(known, outcome, offset)
+
+
+def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arrival | None, terms: Terms) -> Decision:
+    """Go on with a correction: reverse what still stands, else post the document as it is now, where it posts.
+
+    `base` is the next voucher to be reversed, `newest` the record's newest document.
+    """
+    if base is not None and newest is not None:
+        dated = date.fromisoformat(state.correction_date) if state.correction_date else None
+        return reverse(state, base, asked_by=state.correction or "", at=newest.asking.at, dated=dated, terms=terms)
+    done = replace(state, correction=None, correction_date=None)
+    if newest is None or newest.document is None or not newest.document.posts:
+        return Decision(done)
+    if newest.captured.account_id != newest.account_id:
+        new_account = newest.captured.account_id
+        return Decision(replace(done, handed_to=new_account, reason=ACCOUNT_CHANGED), hand_over_to=new_account)
+    return settle(done, None, newest.document, newest.asking, terms)
+
+
+def take_progress(state: RecordState | None, progressed: PostingProgressed) -> Decision | None:
+    """Decide about the poster's word on a command that is on its way."""
+    if state is None or state.command != progressed.command_id:
+        return None
+    status = Status(progressed.progress)
+    return None if status is state.status else moved(state, status, progressed.at, reason=progressed.reason)
+
+
+def _refused(known: RecordState, refused: VoucherRejected) -> RecordState:
+    """A voucher that IFS refused is `rejected`; a reversal that it refused leaves what stands as it was."""
+    reason = f"{refused.reason}: {refused.message}"
+    if refused.reference.endswith(REVERSAL_ENDING):
+        status = Status.CHANGED_AFTER_POSTING
+        return replace(known, status=status, reason=reason, correction=None, correction_date=None)
+    return replace(known, status=Status.REJECTED, reason=reason)
+
+
+def _reversed(known: RecordState, reversal: VoucherReversed) -> RecordState:
+    standing = tuple(one for one in known.standing if one.reference != reversal.reverses_reference)
+    whole = known.standing[0].reference if known.standing else reversal.reverses_reference
+    return replace(
+        known,
+        status=Status.CHANGED_AFTER_POSTING if standing else Status.CORRECTED,
+        reason=f"{reversal.reverses_reference} is reversed" if standing else None,
+        standing=standing,
+        vouchers=_with_number(known.vouchers, reversal),
+        reversed_reference=whole if not standing else known.reversed_reference,
+        posted_fingerprint=known.posted_fingerprint if standing else None,
+        booked_unapplied=known.booked_unapplied if standing else None,
+    )
+
+
+def _posted(known: RecordState, posted: VoucherPosted, offset: int) -> RecordState:
+    standing = known.standing
+    if not posted.shadow:  # in shadow mode nothing stands anywhere
+        standing = (*(one for one in standing if one.reference != posted.reference), Standing(offset, posted.reference))
+    told = replace(
+        known,
+        reason="shadow" if posted.shadow else None,
+        reference=posted.reference,
+        standing=standing,
+        posted_fingerprint=posted.fingerprint,
+        booked_unapplied=None if posted.unapplied is None else str(posted.unapplied),
+        vouchers=_with_number(known.vouchers, posted),
+    )
+    return replace(told, status=told.status_in_ledger)
+
+
+def _time_of(outcome: Outcome) -> datetime:
+    return outcome.rejected_at if isinstance(outcome, VoucherRejected) else outcome.posted_at
+
+
+def _with_number(vouchers: tuple[dict[str, Any], ...], posted: VoucherPosted) -> tuple[dict[str, Any], ...]:
+    """Add the voucher's number, once; in shadow mode it has none."""
+    if posted.shadow or posted.accounting_year is None or posted.voucher_no is None:
+        return vouchers
+    number = VoucherNumber(
+        company=posted.company,
+        voucher_type=posted.voucher_type,
+        accounting_year=posted.accounting_year,
+        voucher_no=posted.voucher_no,
+    ).model_dump(by_alias=True)
+    return (*(voucher for voucher in vouchers if voucher != number), number)

@@ -1,0 +1,138 @@
+"""What is sent to the poster: a voucher, a payment's change of U, the reversal of what stands."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from schemas.base import DocumentType, Status
+from schemas.envelope import assembled, event_id
+from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted, VoucherRow
+from streams.accounting.decisions import Asking, Decision, Terms, step
+from streams.accounting.ledger_document import LedgerDocument
+from streams.accounting.record_state import RecordState
+from streams.accounting.reference import applied_reference, reference, reversal_reference
+from streams.accounting.voucher import Voucher, shortened
+
+
+def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking: Asking, terms: Terms) -> Decision:
+    """Send a voucher; its reference is a digest of the document, its command id of that and of what asked for it."""
+    name = reference_of(state, document)
+    command_id = event_id("command", name, asking.event_id)
+    base = asking.base if state.standing else None
+    command = assembled(
+        PostVoucher,
+        command_id=command_id,
+        app_id=terms.app_id,
+        record_id=document.record_id,
+        document_type=document.document_type,
+        account_id=document.account_id,
+        reference=name,
+        fingerprint=document.fingerprint,
+        document_offset=asking.offset,
+        unapplied=document.unapplied if document.document_type is DocumentType.PAYMENT else None,
+        company=voucher.company,
+        voucher_type=voucher.voucher_type or terms.voucher_type,
+        voucher_date=voucher.voucher_date,
+        rate_date=voucher.rate_date,
+        user_group=voucher.user_group or terms.user_group,
+        text=voucher.text,
+        currency=voucher.currency,
+        currency_type=voucher.currency_type or terms.currency_type,
+        rows=voucher.rows,
+        rest_row=voucher.rest_row,
+        known_rate=None if base is None else known_rate(base),
+        mapping_versions=voucher.versions,
+    )
+    steps = (step(state, state.status, Status.READY), step(state, Status.READY, Status.POSTING))
+    sent = replace(
+        state,
+        status=Status.POSTING,
+        reason=None,
+        updated_at=asking.at.isoformat(),
+        company=voucher.company,
+        fingerprint=document.fingerprint,
+        command=command_id,
+        reference=name,
+        sent_fingerprint=document.fingerprint,
+    )
+    return Decision(sent, steps, command=command)
+
+
+def reference_of(state: RecordState, document: LedgerDocument) -> str:
+    """Return the reference of what is to be sent: of the document's own voucher, or of its payment's change of U."""
+    if not state.standing:
+        return reference(document.number, document.document_id, document.fingerprint, state.reversed_reference)
+    booked = Decimal(state.booked_unapplied or "0")
+    newest = state.standing[-1].reference
+    return applied_reference(document.number, document.document_id, newest, booked, document.unapplied)
+
+
+def known_rate(base: VoucherPosted) -> KnownRate:
+    """Return the rate of a voucher, for what changes it later."""
+    return KnownRate(
+        company_currency=base.company_currency,
+        rate=base.rate,
+        conversion_factor=base.conversion_factor,
+        inverted=base.inverted,
+    )
+
+
+def reverse(
+    state: RecordState, base: VoucherPosted, *, asked_by: str, at: datetime, dated: date | None, terms: Terms
+) -> Decision:
+    """Send the reversal of the voucher `base`, which is the newest that stands.
+
+    It repeats the original's currency and company amounts, sides swapped, at the original's rate; its date is the
+    original's unless a person gave another.
+    """
+    name = reversal_reference(base.reference)
+    company = terms.company(base.company)
+    command = ReverseVoucher(
+        command_id=event_id("command", name, asked_by),
+        app_id=terms.app_id,
+        record_id=base.record_id,
+        document_type=base.document_type,
+        account_id=base.account_id,
+        reference=name,
+        fingerprint=base.fingerprint,
+        document_offset=base.document_offset,
+        company=base.company,
+        reverses=VoucherNumber(
+            company=base.company,
+            voucher_type=base.voucher_type,
+            accounting_year=base.accounting_year or 0,
+            voucher_no=base.voucher_no or 0,
+        ),
+        reverses_reference=base.reference,
+        voucher_type=base.voucher_type,
+        voucher_date=dated or base.voucher_date,
+        user_group=(company.user_group if company else None) or terms.user_group,
+        text=shortened(f"Reversal of {base.reference}"),
+        currency=base.currency,
+        currency_type=(company.currency_type if company else None) or terms.currency_type,
+        rows=tuple(_swapped(row) for row in base.rows),
+        known_rate=known_rate(base),
+    )
+    told = step(state, state.status, Status.POSTING, f"reversing {base.reference}")
+    sent = replace(
+        state,
+        status=Status.POSTING,
+        reason=told.reason,
+        updated_at=at.isoformat(),
+        command=command.command_id,
+        correction=asked_by,
+        correction_date=dated.isoformat() if dated else None,
+    )
+    return Decision(sent, (told,), command=command)
+
+
+def _swapped(row: VoucherRow) -> VoucherRow:
+    return VoucherRow(
+        account=row.account,
+        code_parts=row.code_parts,
+        debit=row.credit,
+        credit=row.debit,
+        company_debit=row.company_credit,
+        company_credit=row.company_debit,
+        text=row.text,
+    )

@@ -1,0 +1,65 @@
+"""What the bookkeeper does with a person's wish about a record: replay, correct, settle.
+
+A wish names what it is about and acts only while that still holds; the record keeps the ids of those acted on.
+"""
+
+from dataclasses import replace
+
+from schemas.base import Status
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.vouchers import VoucherPosted
+from streams.accounting.bookkeeping import settle
+from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
+from streams.accounting.life_cycle import TRANSITIONS
+from streams.accounting.record_state import RecordState
+from streams.accounting.sending import reverse
+
+REMEMBERED_REQUESTS = 8
+REPLAYABLE = frozenset({Status.MAPPING_MISSING, Status.REJECTED, Status.SETTLED_BY_HAND})
+"""What a replay evaluates anew from the logged document; all others it leaves alone, or they are fetched."""
+
+
+def take_replay(
+    state: RecordState, held: Held | None, wish: ReplayRequested, newest: Arrival, terms: Terms
+) -> Decision:
+    """Evaluate the logged document under today's mapping and send it; `newest` is asked for by the wish."""
+    if state.status not in REPLAYABLE or state.is_on_its_way:
+        return noted(state, held, f"replay: nothing to do for {state.status}")
+    if newest.document is None:
+        return noted(state, held, "replay: the document is gone from Zuora")
+    decision = settle(state, held, newest.document, newest.asking, terms)
+    return decision if decision.steps else noted(decision.state, decision.held, f"replayed: {wish.reason}")
+
+
+def take_correction(
+    state: RecordState, wish: CorrectionRequested, newest: Arrival, base: VoucherPosted | None, terms: Terms
+) -> Decision:
+    """Reverse what stands, the newest voucher first; refused where the new state does not translate completely."""
+    seen, now = (wish.posted_fingerprint, wish.document_fingerprint), (state.posted_fingerprint, state.fingerprint)
+    if state.status is not Status.CHANGED_AFTER_POSTING or base is None:
+        return noted(state, None, f"correction refused: the record is {state.status}")
+    if newest.document is None:
+        now = (state.posted_fingerprint, "")
+    if seen != now:
+        return noted(state, None, "correction refused: the document has changed since; look at it again")
+    if newest.document is not None and newest.captured.account_id == newest.account_id:
+        result = terms.evaluate(newest.document, None)
+        if result.outcome in (Status.MAPPING_MISSING, Status.FAILED):
+            note = f"correction refused: {result.reason or 'mappings are missing'}"
+            return noted(state, None, note, result.missing)
+    asking = newest.asking
+    return reverse(state, base, asked_by=asking.event_id, at=asking.at, dated=wish.date, terms=terms)
+
+
+def take_settlement(state: RecordState, held: Held | None, wish: SettlementRecorded, newest: Arrival) -> Decision:
+    """End a record that a person booked in IFS by hand."""
+    if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
+        return noted(state, held, f"settlement refused: the record is {state.status}")
+    reason = f"booked by hand as {wish.voucher}: {wish.reason}"
+    return moved(state, Status.SETTLED_BY_HAND, newest.asking.at, reason=reason)
+
+
+def handled(decision: Decision, request_id: str) -> Decision:
+    """Remember that a request was acted on."""
+    requests = (*decision.state.handled_requests, request_id)[-REMEMBERED_REQUESTS:]
+    return replace(decision, state=replace(decision.state, handled_requests=requests))

@@ -1,0 +1,308 @@
+"""A bookkeeper over all its partitions, on a log in memory, with an IFS that posts what it is asked to."""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from agents.bookkeeper.beginning import Beginning
+from agents.bookkeeper.bookkeeper import Bookkeeper
+from agents.bookkeeper.rows import Tables
+from agents.runtime import Event
+from schemas import topics
+from schemas.audit import RecordStatusChanged
+from schemas.base import DocumentType, Model, Status
+from schemas.envelope import Envelope, decode, decode_any, encode, event_id
+from schemas.mappings import AccountMappingSet, ChartRuleSet
+from schemas.notifications import DocumentCaptured
+from schemas.topics import TopicNames
+from schemas.vouchers import (
+    PostVoucher,
+    ReverseVoucher,
+    VoucherPosted,
+    VoucherRejected,
+    VoucherReversed,
+    VoucherSubject,
+)
+from streams.log.reader import LogRecord
+from streams.settings import IfsSettings
+from tests.support.memory_log import MemoryLog, MemoryTable, MemoryWork
+
+NAMES = TopicNames(prefix="", app_id="test")
+PARTITIONS = 3
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DOCUMENTS, COMMANDS = NAMES.public(topics.DOCUMENT), NAMES.public(topics.VOUCHER_COMMAND)
+AUDIT, MAPPINGS, VOUCHERS = NAMES.public(topics.AUDIT), NAMES.public(topics.MAPPING), NAMES.public(topics.VOUCHER)
+DEAD_LETTERS = NAMES.public(topics.DEAD_LETTER)
+
+
+class World:
+    """Kafka, the bookkeeper and IFS in one, with crashes on order.
+
+    `crash_every` n lets one in n events end in a crash: after what was sent, before what was written; or with commits
+    left far behind. The plan follows from `seed`.
+    """
+
+    def __init__(self, seed: int = 0, crash_every: int = 0) -> None:
+        self.log = MemoryLog(PARTITIONS, single=[COMMANDS])
+        self.tables = [MemoryTable() for _ in range(4)]
+        self.random = random.Random(seed)  # noqa: S311 - a plan that can be run again
+        self.crash_every = crash_every
+        self.cursors: Counter[tuple[str, int]] = Counter()
+        self.posted: dict[str, VoucherPosted] = {}
+        self.refuse: set[str] = set()
+        self.now = NOW
+        self._answered = 0
+        self._is_answering = True
+        self.bookkeeper = self._new()
+
+    def _new(self) -> Bookkeeper:
+        tables: Any = Tables(*self.tables)  # type: ignore[arg-type]
+        return Bookkeeper(
+            names=NAMES,
+            tables=tables,
+            partitions=PARTITIONS,
+            ifs=IfsSettings(user_group="INT"),
+            read_values=self.log.read,
+            clock=lambda: self.now,
+        )
+
+    async def start(self) -> None:
+        """Begin as a worker does that gets all partitions."""
+        self.bookkeeper = self._new()
+        beginning = Beginning(self.bookkeeper, NAMES, self._read)
+        await beginning(frozenset(range(PARTITIONS)), self._open)
+
+    async def start_anew(self) -> None:
+        """Begin under a new app id: nothing is in the tables, nothing is committed."""
+        self.tables = [MemoryTable() for _ in range(4)]
+        self.cursors.clear()
+        await self.start()
+
+    @asynccontextmanager
+    async def _open(self, number: int) -> AsyncIterator[Any]:
+        self._enter(number)
+        yield MemoryWork(self.log, number)
+        self._keep()
+
+    async def _read(self, topic: str, partitions: Collection[int] | None) -> AsyncIterator[list[LogRecord]]:
+        yield [
+            LogRecord(topic, one.partition, one.offset, one.key, one.value, one.headers, NOW)
+            for one in self.log.all(topic)
+            if partitions is None or one.partition in partitions
+        ]
+
+    def _enter(self, number: int) -> None:
+        for table in self.tables:
+            table.here = number
+            table.pending.clear()
+
+    def _keep(self) -> None:
+        for table in self.tables:
+            table.keep()
+
+    def say(self, topic: str, key: str, event: Model, name: str | None = None) -> Event:
+        """Append an event as its writer would."""
+        envelope = Envelope(name or event_id(repr(event)), type(event).__name__, "/test", key, NOW)
+        return self.log.append(topic, key=key.encode(), value=encode(event), headers=envelope.headers())
+
+    def map(self, key: str, event: Model) -> Event:
+        """Append a mapping or rule; each is an event of its own, whatever was said before."""
+        return self.say(MAPPINGS, key, event, event_id(repr(event), str(len(self.log.all(MAPPINGS)))))
+
+    async def settle(self) -> None:
+        """Handle everything until nothing is left to do, crashing on the way as often as asked."""
+        await self.start()
+        while (event := self.next_event()) is not None or self._ifs():
+            if event is not None:
+                await self.handle(event)
+
+    def next_event(self) -> Event | None:
+        """Return an event that is next in some partition; which one is chance."""
+        waiting = [
+            (topic, number)
+            for topic in self.bookkeeper.topics
+            for number in range(PARTITIONS)
+            if self.cursors[topic, number] < len(self.log.topics[topic][number])
+        ]
+        if not waiting:
+            return None
+        topic, number = self.random.choice(waiting)
+        return self.log.topics[topic][number][self.cursors[topic, number]]
+
+    async def handle(self, event: Event) -> None:
+        """Handle an event, and crash if it is time to."""
+        self._enter(event.partition)
+        await self.bookkeeper.on_event(event, MemoryWork(self.log, event.partition))  # type: ignore[arg-type]
+        fate = self.random.randrange(3 * self.crash_every) if self.crash_every else -1
+        if fate == 0:  # sent, but what was written is lost
+            await self.start()
+            return
+        self._keep()
+        self.cursors[event.topic, event.partition] += 1
+        if fate == 1:  # written, but the commit was far behind
+            for place in self.cursors:
+                self.cursors[place] -= self.random.randrange(min(self.cursors[place], 5) + 1)
+            await self.start()
+
+    def hold_answers(self) -> None:
+        """Let IFS not answer for a while."""
+        self._is_answering = False
+
+    def answer(self) -> None:
+        """Let IFS answer again."""
+        self._is_answering = True
+
+    def _ifs(self) -> bool:
+        """Answer the next command as the poster does: once per command id, whatever it meets twice."""
+        commands = self.log.topics[COMMANDS][0]
+        if not self._is_answering or self._answered == len(commands):
+            return False
+        command = decode_any(commands[self._answered].headers, commands[self._answered].value)
+        assert isinstance(command, PostVoucher | ReverseVoucher)
+        self._answered += 1
+        subject = {name: getattr(command, name) for name in VoucherSubject.model_fields}
+        if command.company in self.refuse:
+            no = VoucherRejected(
+                **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
+            )
+            self.say(VOUCHERS, command.account_id, no, event_id("no", command.command_id))
+        elif command.command_id not in self.posted:
+            self.posted[command.command_id] = posted = self._posted(command, subject)
+            self.say(VOUCHERS, command.account_id, posted, event_id("yes", command.command_id))
+        return True
+
+    def _posted(self, command: PostVoucher | ReverseVoucher, subject: dict[str, Any]) -> VoucherPosted:
+        told = subject | {
+            "voucher_type": command.voucher_type,
+            "accounting_year": 2026,
+            "voucher_no": len(self.posted) + 1,
+            "voucher_date": command.voucher_date,
+            "currency": command.currency,
+            "company_currency": command.currency,
+            "rate": Decimal(1),
+            "conversion_factor": Decimal(1),
+            "amount": sum((row.debit or Decimal(0) for row in command.rows), Decimal(0)),
+            "rows": command.rows,
+            "posted_at": self.now,
+        }
+        if isinstance(command, ReverseVoucher):
+            return VoucherReversed(**told, reverses=command.reverses, reverses_reference=command.reverses_reference)
+        return VoucherPosted(**told)
+
+    def commands(self) -> list[PostVoucher | ReverseVoucher]:
+        """Return the commands, each once, in their order."""
+        read = [decode_any(event.headers, event.value) for event in self.log.topics[COMMANDS][0]]
+        once = {command.command_id: command for command in read if isinstance(command, PostVoucher | ReverseVoucher)}
+        return list(once.values())
+
+    def net(self) -> dict[str, Decimal]:
+        """Return the ledger's net per account, debit positive, without what is zero."""
+        sums: Counter[str] = Counter()
+        for posted in self.posted.values():
+            for row in posted.rows:
+                sums[row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))  # type: ignore[assignment]
+        return {name: Decimal(amount) for name, amount in sums.items() if amount}
+
+    def history(self, record_id: str) -> list[RecordStatusChanged]:
+        """Return a record's steps, repeats dropped as subscribers do."""
+        steps = {event.headers["ce_id"]: event for event in self.log.all(AUDIT) if event.key == record_id.encode()}
+        return [decode(RecordStatusChanged, event.value) for event in steps.values()]
+
+    def status(self, record_id: str) -> Status:
+        """Return a record's present status."""
+        return self.history(record_id)[-1].status
+
+
+def invoice(
+    number: int, account: str, *, sku: str = "ANL", amount: str = "100.00", status: str = "Posted"
+) -> DocumentCaptured:
+    """An invoice of one item, without tax."""
+    item = {"id": f"item-{number}", "chargeAmount": amount, "sku": sku, "processingType": "Charge", "taxAmount": "0"}
+    return DocumentCaptured(
+        record_id=f"Invoice:inv-{number}",
+        document_type=DocumentType.INVOICE,
+        document_id=f"inv-{number}",
+        document_number=f"INV{number:05}",
+        account_id=account,
+        account_number="A1",
+        account_name="Nordic Example AB",
+        currency="EUR",
+        amount=Decimal(amount),
+        received_at=NOW,
+        fetched_at=NOW,
+        document={
+            "id": f"inv-{number}",
+            "invoiceNumber": f"INV{number:05}",
+            "accountId": account,
+            "status": status,
+            "invoiceDate": "2026-03-01",
+            "currency": "EUR",
+            "amount": amount,
+            "taxAmount": "0",
+            "items": [item],
+        },
+    )
+
+
+def account(account_id: str, company: str = "10") -> AccountMappingSet:
+    """Map an account to 1510."""
+    return AccountMappingSet(account_id=account_id, company=company, gl_account="1510", actor="eva", at=NOW)
+
+
+def product(sku: str, company: str = "10") -> ChartRuleSet:
+    """Map an article to 3010."""
+    return ChartRuleSet(
+        company=company, kind="product", match_on="sku", match_value=sku, gl_account="3010", actor="eva", at=NOW
+    )
+
+
+def cash(currency: str, company: str = "10") -> ChartRuleSet:
+    """Map the cash of a currency to 1930."""
+    return ChartRuleSet(company=company, kind="cash", currency=currency, gl_account="1930", actor="eva", at=NOW)
+
+
+def unapplied(company: str = "10") -> ChartRuleSet:
+    """Map unapplied payments to 2420."""
+    return ChartRuleSet(company=company, kind="unapplied", gl_account="2420", actor="eva", at=NOW)
+
+
+def capture(world: World, document: DocumentCaptured, name: str | None = None) -> None:
+    """Append a document as the collector does."""
+    world.say(DOCUMENTS, document.account_id, document, name or event_id(repr(document)))
+
+
+def card_payment(
+    u: str, *, name: str = "pay-1", account_id: str = "A", former: tuple[str, ...] = ()
+) -> DocumentCaptured:
+    """A card payment of 500.00 with this much of it unapplied."""
+    return DocumentCaptured(
+        record_id=f"Payment:{name}",
+        document_type=DocumentType.PAYMENT,
+        document_id=name,
+        document_number=name.upper(),
+        account_id=account_id,
+        currency="EUR",
+        amount=Decimal("500.00"),
+        former_account_ids=former,
+        received_at=NOW,
+        fetched_at=NOW,
+        document={
+            "id": name,
+            "number": name.upper(),
+            "accountId": account_id,
+            "type": "Electronic",
+            "status": "Processed",
+            "amount": "500.00",
+            "unappliedAmount": u,
+            "creditBalanceAmount": "0",
+            "currency": "EUR",
+            "gatewayId": "GW1",
+            "effectiveDate": "2026-03-06",
+            "updatedDate": "2026-03-11 10:00:00",
+            "parts": [],
+        },
+    )

@@ -1,0 +1,422 @@
+"""What changes after it was posted: payments applied, documents edited, corrected, moved; and what people ask for."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from schemas import topics
+from schemas.base import DocumentType, Status
+from schemas.envelope import decode, decode_any, event_id
+from schemas.mappings import PostingRuleSet
+from schemas.notifications import DocumentCaptured, NotificationReceived
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
+from streams.accounting.decisions import SEEN_AGAIN
+from tests.support.bookkeeping import (
+    NAMES,
+    NOW,
+    World,
+    account,
+    capture,
+    card_payment,
+    cash,
+    invoice,
+    product,
+    unapplied,
+)
+
+REQUESTS = NAMES.public(topics.REQUEST)
+A_DAY_LATER = NOW.replace(day=NOW.day + 2)
+
+
+def refund(amount: str) -> DocumentCaptured:
+    """A chargeback of payment pay-1."""
+    return DocumentCaptured(
+        record_id="Refund:ref-1",
+        document_type=DocumentType.REFUND,
+        document_id="ref-1",
+        document_number="R-1",
+        account_id="A",
+        currency="EUR",
+        amount=Decimal(amount),
+        received_at=NOW,
+        fetched_at=NOW,
+        document={
+            "id": "ref-1",
+            "number": "R-1",
+            "accountId": "A",
+            "type": "External",
+            "status": "Processed",
+            "amount": amount,
+            "refundDate": "2026-03-20",
+            "paymentId": "pay-1",
+            "gatewayId": None,
+            "parts": [],
+            "payment": card_payment("0").document,
+        },
+    )
+
+
+async def mapped_world() -> World:
+    """Accounts A and B, an article, cash and unapplied payments are mapped."""
+    world = World()
+    for name in ("A", "B"):
+        world.map(name, account(name))
+    for rule in (product("ANL"), cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    return world
+
+
+def rows(world: World) -> list[list[str]]:
+    """Every voucher's rows, in the order of their commands: account, side, amount."""
+    return [[_row(row) for row in command.rows] for command in world.commands()]
+
+
+def _row(row: VoucherRow) -> str:
+    return f"{row.account} Dr {row.debit}" if row.debit is not None else f"{row.account} Cr {row.credit}"
+
+
+def ask(world: World, record: str, kind: type[Any], **more: Any) -> None:
+    account_id = world.history(record)[-1].account_id or ""
+    wish = kind(record_id=record, account_id=account_id, actor="eva", at=NOW, reason="as told", **more)
+    world.say(REQUESTS, account_id, wish, event_id(repr(wish)))
+
+
+def correct(world: World, record: str, **more: Any) -> None:
+    seen = world.history(record)[-1]
+    ask(
+        world,
+        record,
+        CorrectionRequested,
+        posted_fingerprint=seen.posted_fingerprint or "",
+        document_fingerprint=seen.document_fingerprint or "",
+        **more,
+    )
+
+
+# --- payments -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_payment_that_is_applied_and_unapplied_is_followed_by_vouchers_of_the_difference() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00", "350.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+
+    assert rows(world) == [
+        ["1930 Dr 500.00", "2420 Cr 500.00"],
+        ["1510 Cr 400.00", "2420 Dr 400.00"],
+        ["1510 Dr 250.00", "2420 Cr 250.00"],
+    ]
+    references = [command.reference for command in world.commands()]
+    assert [reference.endswith("-A") for reference in references] == [False, True, True]
+    assert world.commands()[1].known_rate is not None
+    assert world.status("Payment:pay-1") is Status.POSTED
+
+
+async def test_all_events_of_a_payment_again_post_nothing_new() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    world.cursors.clear()
+    await world.settle()
+    assert len(world.commands()) == 2
+
+
+async def test_new_state_knows_from_the_outcomes_what_is_booked() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    await world.start_anew()
+    await world.settle()
+    assert len(world.commands()) == 2
+    capture(world, card_payment("350.00"))
+    await world.settle()
+    assert rows(world)[-1] == ["1510 Dr 250.00", "2420 Cr 250.00"]
+
+
+async def test_a_change_of_u_while_the_voucher_is_on_its_way_is_booked_after_it() -> None:
+    world = await mapped_world()
+    world.hold_answers()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert len(world.commands()) == 1
+    world.answer()
+    await world.settle()
+    assert rows(world)[-1] == ["1510 Cr 400.00", "2420 Dr 400.00"]
+
+
+async def test_a_refund_of_a_payment_waits_until_that_payment_is_posted() -> None:
+    world = await mapped_world()
+    rule = PostingRuleSet(company="*", document_type=DocumentType.REFUND, post=True, actor="eva", at=NOW)
+    world.map("*", rule)
+    await world.settle()
+    capture(world, refund("500.00"))
+    await world.settle()
+    assert world.status("Refund:ref-1") is Status.CAPTURED
+    capture(world, card_payment("0"))
+    await world.settle()
+    assert world.status("Refund:ref-1") is Status.POSTED
+    assert rows(world)[-1] == ["1510 Dr 500.00", "1930 Cr 500.00"]
+
+
+# --- corrections --------------------------------------------------------------------------------------------------
+
+
+async def changed_invoice(status: str = "Posted", amount: str = "80.00") -> World:
+    """Invoice 1 was posted with 100.00 and is now another."""
+    world = await mapped_world()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    capture(world, invoice(1, "A", amount=amount, status=status))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
+    return world
+
+
+async def test_a_correction_reverses_and_posts_the_document_as_it_is_now() -> None:
+    world = await changed_invoice()
+    correct(world, "Invoice:inv-1")
+    await world.settle()
+
+    assert rows(world) == [
+        ["1510 Dr 100.00", "3010 Cr 100.00"],
+        ["1510 Cr 100.00", "3010 Dr 100.00"],
+        ["1510 Dr 80.00", "3010 Cr 80.00"],
+    ]
+    first, reversal, second = world.commands()
+    assert reversal.reference == f"{first.reference}-R"
+    assert second.reference != first.reference
+    assert world.status("Invoice:inv-1") is Status.CORRECTED
+    assert len(world.history("Invoice:inv-1")[-1].vouchers) == 3
+
+
+async def test_unposted_corrected_and_posted_again_unchanged_is_a_third_voucher_with_a_reference_of_its_own() -> None:
+    world = await changed_invoice(status="Draft", amount="100.00")
+    correct(world, "Invoice:inv-1", date=date(2026, 5, 4))
+    await world.settle()
+    reversal = world.commands()[1]
+    assert isinstance(reversal, ReverseVoucher)
+    assert reversal.voucher_date == date(2026, 5, 4)
+    assert world.status("Invoice:inv-1") is Status.CORRECTED
+
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"), "posted again")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.REJECTED
+    world.refuse.clear()
+    ask(world, "Invoice:inv-1", ReplayRequested, date=date(2026, 5, 5))
+    await world.settle()
+
+    first, _, refused, third = world.commands()
+    assert refused.reference == third.reference != first.reference
+    assert refused.command_id != third.command_id
+    assert isinstance(third, PostVoucher)
+    assert (third.voucher_date, third.rate_date) == (date(2026, 5, 5), date(2026, 3, 1))
+    assert world.net() == {"1510": Decimal("100.00"), "3010": Decimal("-100.00")}
+
+
+async def test_a_correction_is_for_the_two_states_that_the_person_saw_and_for_no_others() -> None:
+    world = await changed_invoice()
+    seen = world.history("Invoice:inv-1")[-1]
+    capture(world, invoice(1, "A", amount="70.00"))
+    await world.settle()
+    ask(
+        world,
+        "Invoice:inv-1",
+        CorrectionRequested,
+        posted_fingerprint=seen.posted_fingerprint,
+        document_fingerprint=seen.document_fingerprint,
+    )
+    await world.settle()
+    assert len(world.commands()) == 1
+    assert "has changed since" in (world.history("Invoice:inv-1")[-1].note or "")
+
+
+async def test_a_correction_is_refused_with_its_gaps_unless_the_new_state_translates_completely() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    capture(world, invoice(1, "A", sku="UNMAPPED"))
+    await world.settle()
+    correct(world, "Invoice:inv-1")
+    await world.settle()
+    last = world.history("Invoice:inv-1")[-1]
+    assert (last.status, [gap.key for gap in last.missing]) == (Status.CHANGED_AFTER_POSTING, ["UNMAPPED"])
+    assert len(world.commands()) == 1
+
+
+async def test_a_refused_reversal_leaves_the_record_changed_with_the_words_of_ifs() -> None:
+    world = await changed_invoice()
+    world.refuse.add("10")
+    correct(world, "Invoice:inv-1")
+    await world.settle()
+    last = world.history("Invoice:inv-1")[-1]
+    assert (last.status, last.reason) == (Status.CHANGED_AFTER_POSTING, "period-closed: closed")
+    world.refuse.clear()
+    correct(world, "Invoice:inv-1", date=date(2026, 5, 4))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CORRECTED
+
+
+async def test_a_document_that_goes_from_a_to_b_and_back_is_posted_as_before() -> None:
+    world = await changed_invoice()
+    capture(world, invoice(1, "A"), "as it was")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+    assert len(world.commands()) == 1
+
+
+async def test_correcting_a_payment_reverses_its_changes_of_u_too() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    gone = card_payment("100.00").model_copy(update={"gone": True, "document": {}})
+    capture(world, gone)
+    await world.settle()
+    assert world.history("Payment:pay-1")[-1].reason == "gone from Zuora"
+    ask(
+        world,
+        "Payment:pay-1",
+        CorrectionRequested,
+        posted_fingerprint=world.history("Payment:pay-1")[-1].posted_fingerprint or "",
+        document_fingerprint="",
+    )
+    await world.settle()
+    assert world.net() == {}
+    assert world.status("Payment:pay-1") is Status.CORRECTED
+
+
+async def test_a_payment_that_moved_is_corrected_under_the_old_account_and_posted_under_the_new_one() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    moved = card_payment("500.00", account_id="B", former=("A",))
+    for key in ("A", "B"):
+        world.say(NAMES.public(topics.DOCUMENT), key, moved, "moved")
+    await world.settle()
+    last = world.history("Payment:pay-1")[-1]
+    assert (last.status, last.reason) == (Status.CHANGED_AFTER_POSTING, "account changed")
+    correct(world, "Payment:pay-1")
+    await world.settle()
+    assert [command.account_id for command in world.commands()] == ["A", "A", "B"]
+    assert world.status("Payment:pay-1") is Status.POSTED
+
+
+async def test_a_held_payment_that_moved_is_handed_over_by_itself() -> None:
+    world = World()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.MAPPING_MISSING
+    moved = card_payment("500.00", account_id="B", former=("A",))
+    for key in ("A", "B"):
+        world.say(NAMES.public(topics.DOCUMENT), key, moved, "moved")
+    for name in ("A", "B"):
+        world.map(name, account(name))
+    for rule in (cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    assert [command.account_id for command in world.commands()] == ["B"]
+
+
+# --- what people ask for ------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_voucher_is_posted_when_a_person_replays_it() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.refuse.clear()
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+    assert world.commands()[0].reference == world.commands()[1].reference
+
+
+async def test_a_request_that_is_met_again_is_not_acted_on_again() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    before = len(world.commands())
+    world.cursors.clear()
+    await world.settle()
+    assert len(world.commands()) == before == 2
+
+
+async def test_what_was_booked_by_hand_is_ended_and_undone_by_replay() -> None:
+    world = World()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    last = world.history("Invoice:inv-1")[-1]
+    assert (last.status, last.actor) == (Status.SETTLED_BY_HAND, "eva")
+    assert "10/M/2026/4711" in (last.reason or "")
+    world.map("A", account("A"))
+    world.map("10", product("ANL"))
+    await world.settle()
+    assert world.commands() == []
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+@pytest.mark.parametrize("wish", [ReplayRequested, SettlementRecorded])
+async def test_a_wish_about_what_is_posted_changes_nothing(wish: type[Any]) -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", wish, **({"voucher": "x"} if wish is SettlementRecorded else {}))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+    assert len(world.commands()) == 1
+    assert world.history("Invoice:inv-1")[-1].note
+
+
+async def test_what_was_captured_more_than_a_day_ago_is_fetched_anew_before_it_is_released() -> None:
+    world = await mapped_world()
+    off = PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=False, actor="eva", at=NOW)
+    world.map("*", off)
+    await world.settle()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.now = A_DAY_LATER
+    world.map("*", off.model_copy(update={"post": True}))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CAPTURED
+    (asked,) = world.log.all(NAMES.public(topics.NOTIFICATION))
+    wanted = decode(NotificationReceived, asked.value)
+    assert (wanted.object_id, wanted.origin) == ("inv-1", "release")
+    capture(world, invoice(1, "A"), "fetched anew")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters() -> None:
+    world = World()
+    wish = ReplayRequested(record_id="Invoice:none", account_id="A", actor="eva", at=NOW, reason="x")
+    world.say(REQUESTS, "A", wish, "wish")
+    await world.settle()
+    (dead,) = world.log.all(NAMES.public(topics.DEAD_LETTER))
+    assert isinstance(decode_any(dead.headers, dead.value), ReplayRequested)
+
+
+async def test_the_same_content_again_after_posting_is_seen_again() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    capture(world, card_payment("500.00"), "again")
+    await world.settle()
+    assert world.history("Payment:pay-1")[-1].note == SEEN_AGAIN
