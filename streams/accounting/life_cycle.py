@@ -11,7 +11,7 @@ from schemas.errors import ConnectorError
 _EVALUATED = frozenset({Status.READY, Status.MAPPING_MISSING, Status.CAPTURED, Status.NOT_POSTED, Status.FAILED})
 """What evaluating a document can lead to."""
 
-_IN_LEDGER = frozenset({Status.POSTED, Status.CORRECTED, Status.CHANGED_AFTER_POSTING})
+IN_LEDGER = frozenset({Status.POSTED, Status.CORRECTED, Status.CHANGED_AFTER_POSTING})
 """A voucher of the record stands in IFS, or stood there and was reversed."""
 
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
@@ -20,8 +20,8 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     Status.FETCHED: _EVALUATED,
     Status.READY: frozenset({Status.POSTING}),
     # A refused reversal leaves its record changed after posting.
-    Status.POSTING: _IN_LEDGER | {Status.REJECTED, Status.UNCERTAIN},
-    Status.UNCERTAIN: _IN_LEDGER | {Status.REJECTED, Status.POSTING},
+    Status.POSTING: IN_LEDGER | {Status.REJECTED, Status.UNCERTAIN},
+    Status.UNCERTAIN: IN_LEDGER | {Status.REJECTED, Status.POSTING},
     # A payment's change of U is sent, or held, by itself.
     Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING, Status.READY, Status.MAPPING_MISSING}),
     Status.MAPPING_MISSING: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
@@ -30,7 +30,7 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     Status.REJECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
     # A record that the collector could not fetch starts anew when Zuora tells of it again.
     Status.FAILED: _EVALUATED | {Status.RECEIVED, Status.SETTLED_BY_HAND},
-    Status.CHANGED_AFTER_POSTING: _IN_LEDGER | {Status.POSTING, Status.SETTLED_BY_HAND},
+    Status.CHANGED_AFTER_POSTING: IN_LEDGER | {Status.POSTING, Status.SETTLED_BY_HAND},
     Status.CORRECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING},
     Status.SETTLED_BY_HAND: _EVALUATED,
 }
