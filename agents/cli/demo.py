@@ -18,6 +18,7 @@ from schemas.errors import ConnectorError, UsageError
 from streams.settings import KafkaSettings, load_settings
 
 INVOICES_PER_ACCOUNT = 4
+ATTEND_SECONDS = 1.0
 
 
 @click.command()
@@ -26,7 +27,8 @@ INVOICES_PER_ACCOUNT = 4
 def demo(invoices: int, *, exit_when_done: bool) -> None:
     """Run everything on this machine: Kafka, a Zuora and an IFS sandbox, ingress, worker, console, and a bill run.
 
-    Uses the Kafka of ZIFS_KAFKA__BOOTSTRAP_SERVERS where that is set, with topics of its own; else starts one.
+    Uses the Kafka of ZIFS_KAFKA__BOOTSTRAP_SERVERS where that is set, with topics of its own that it deletes at the
+    end; else starts one.
     """
     if not (ROOT / "deploy" / "sandbox").is_dir():
         raise UsageError("the demonstration comes with the project's folder, not with this installation")
@@ -34,7 +36,9 @@ def demo(invoices: int, *, exit_when_done: bool) -> None:
     folder = settings.data_dir.absolute() / "demo"
     shutil.rmtree(folder, ignore_errors=True)  # each demonstration begins with an empty Zuora and an empty ledger
     ending = asyncio.run(_run(settings.kafka, folder, invoices, exit_when_done=exit_when_done))
-    if ending is not None and set(ending.counts) - {Status.POSTED, Status.NOT_POSTED, Status.CAPTURED}:
+    if ending is None:
+        raise click.Abort
+    if set(ending.counts) - {Status.POSTED, Status.NOT_POSTED, Status.CAPTURED}:
         raise ConnectorError("not every record came to a good end; see above")
 
 
@@ -52,7 +56,7 @@ async def _run(kafka: KafkaSettings, folder: Path, invoices: int, *, exit_when_d
         ending = show.result()
         if not exit_when_done:
             click.echo("\nEverything goes on running; the console is open. Ctrl-C ends it.")
-            await stop
+            await _attend(children, stop)
         return ending
     finally:
         for task in (show, stop):
@@ -61,17 +65,30 @@ async def _run(kafka: KafkaSettings, folder: Path, invoices: int, *, exit_when_d
         await children.stop()
 
 
+async def _attend(children: Children, stop: asyncio.Task[bool]) -> None:
+    """Wait until told to stop; a process that ends before that is an error."""
+    while not stop.done():
+        children.check()
+        await asyncio.wait({stop}, timeout=ATTEND_SECONDS)
+
+
 async def _perform(children: Children, kafka: KafkaSettings, folder: Path, invoices: int) -> Ending:
     console = Console(soft_wrap=True)
     with Screen(console) as screen:
-        console.print("Starting Apache Kafka, the two sandboxes, ingress, worker and console …")
+        console.print(f"Starting {_first(kafka)}, a Zuora and an IFS Cloud to develop against …")
         stage = await prepare(children, folder, kafka, accounts=max(4, invoices // INVOICES_PER_ACCOUNT))
+        console.print("Starting ingress, worker and console …")
         await start_processes(children, stage)
         _tell_where(console, stage, folder)
         ending = await Story(stage, children, folder, screen.show).tell(invoices)
     tell_ending(console, ending)
     _tell_where(console, stage, folder)
     return ending
+
+
+def _first(kafka: KafkaSettings) -> str:
+    given = kafka.bootstrap_servers
+    return f"work on the Kafka of {given}" if given else "Apache Kafka (the first time it is fetched, 43 MB)"
 
 
 def _tell_where(console: Console, stage: Stage, folder: Path) -> None:

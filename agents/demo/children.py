@@ -1,12 +1,15 @@
 """Child processes of the demonstration: started, awaited, ended by their ids."""
 
 import asyncio
+import ctypes
 import os
+import random
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +24,40 @@ STOP_SECONDS = 10
 POLL_SECONDS = 0.1
 LINES_SHOWN = 5
 """Lines of a child's log that are shown when it failed."""
+FREE_PORTS = range(10_000, 15_000)
+"""Below Linux's ports for outgoing connections (32768 and up), one of which could take a port before its child does,
+and below those among which the local broker looks for its own."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when its parent dies, however it dies."""
 
 
 class ChildError(ConnectorError):
     """A process of the demonstration did not start, or ended too early."""
 
 
+@dataclass(frozen=True)
+class Child:
+    """A running process; one that `carries` others is ended after them."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    carries: bool
+
+
 class Children:
-    """Processes that end with the demonstration, in the reverse order of their start."""
+    """Processes that end with the demonstration, however that ends."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         """Keep each child's log in `folder`; `root` is the project's folder, where the children run."""
         self._folder = folder
         self._root = root
-        self._running: list[tuple[str, asyncio.subprocess.Process]] = []
+        self._running: list[Child] = []
+        self._afterwards: list[Callable[[], Awaitable[None]]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    async def start(self, name: str, *arguments: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    async def start(
+        self, name: str, *arguments: str, environment: Mapping[str, str], carries: bool = False
+    ) -> asyncio.subprocess.Process:
         """Start `python -m …` with these arguments; its standard error goes to its log."""
         with self.log(name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -49,8 +69,9 @@ class Children:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the demonstration, which ends them in order
+                preexec_fn=_end_with_parent(),
             )
-        self._running.append((name, process))
+        self._running.append(Child(name, process, carries))
         return process
 
     async def facts(self, name: str, process: asyncio.subprocess.Process) -> dict[str, Any]:
@@ -106,7 +127,10 @@ class Children:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        printed, complained = await process.communicate()
+        try:
+            printed, complained = await process.communicate()
+        finally:
+            await _end(process)
         if process.returncode:
             raise ChildError(f"`{' '.join(arguments)}` failed: {complained.decode().strip()}")
         return printed.decode()
@@ -118,27 +142,26 @@ class Children:
             ChildError: one has ended; the end of its log tells why.
 
         """
-        for name, process in self._running:
-            if process.returncode is not None:
-                raise ChildError(f"{name} ended with {process.returncode}: {self._last_words(name)}")
+        for child in self._running:
+            if child.process.returncode is not None:
+                words = self._last_words(child.name)
+                raise ChildError(f"{child.name} ended with {child.process.returncode}: {words}")
 
     def forget(self, process: asyncio.subprocess.Process) -> None:
         """Leave a child to whoever ends it."""
-        self._running = [(name, one) for name, one in self._running if one is not process]
+        self._running = [child for child in self._running if child.process is not process]
+
+    def afterwards(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Have something done once all have ended."""
+        self._afterwards.append(action)
 
     async def stop(self) -> None:
-        """End all, the last started first; one that does not listen is killed."""
-        while self._running:
-            _, process = self._running.pop()
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        """End all, those that carry others last; one that does not listen is killed."""
+        for carries in (False, True):
+            await asyncio.gather(*(_end(child.process) for child in self._running if child.carries is carries))
+        self._running.clear()
+        while self._afterwards:
+            await self._afterwards.pop()()
 
     def log(self, name: str) -> Path:
         """Return where a child's log is."""
@@ -149,17 +172,39 @@ class Children:
         return " | ".join(lines[-LINES_SHOWN:]) or "it said nothing"
 
 
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Return what a child does before it becomes the program: ask for a SIGTERM when we die. Linux only."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: after the fork nothing may be loaded any more
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without our own settings: the demonstration makes its own."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ZIFS_")}
 
 
-def free_port(preferred: int) -> int:
+def free_port(preferred: int = 0) -> int:
     """Return `preferred` where it is free on this machine, else another."""
-    for port in (preferred, 0):
+    others = random.sample(FREE_PORTS, k=100)
+    for port in [preferred, *others] if preferred else others:
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-            taken: int = probe.getsockname()[1]
-            return taken
+            return port
     raise ChildError("no free port on this machine")

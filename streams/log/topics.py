@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from schemas.errors import LogUnavailableError, SettingsError, TopicsError
 from schemas.topics import LARGEST_MESSAGE_BYTES, PUBLIC_TOPICS, TABLES, WORKING_TOPICS, Kept, TopicNames, TopicSpec
@@ -75,6 +75,23 @@ async def apply_topics(kafka: KafkaSettings, names: TopicNames) -> list[str]:
         created = await _create(admin, missing)
         await _await_leaders(admin, {topic.name for topic in missing})
         return created
+
+
+async def remove_topics(kafka: KafkaSettings, names: TopicNames) -> None:
+    """Delete every topic that the connector uses, with all that is in them: the end of a demonstration, never more.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer within 10 seconds.
+        TopicsError: Kafka refuses to delete a topic; the message says which and why.
+
+    """
+    async with admin_client(kafka) as admin:
+        answer = await admin.delete_topics([topic.name for topic in declared_topics(kafka, names)])
+    errors = {name: for_code(code) for name, code in answer.topic_error_codes}
+    refused = [name for name, error in errors.items() if error not in (NoError, UnknownTopicOrPartitionError)]
+    if refused:
+        first = errors[refused[0]]
+        raise TopicsError(f"Kafka refuses to delete {len(refused)} topics, the first is {refused[0]}: {first.__name__}")
 
 
 async def check_topics(kafka: KafkaSettings, names: TopicNames) -> list[str]:

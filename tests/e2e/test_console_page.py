@@ -1,19 +1,17 @@
 """The console's first page in a browser: what an accountant sees and does."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.support.browser import chromium
 from tests.support.console_process import ConsoleProcess
 from tests.support.projecting import Cluster, cluster_of, step
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 GAP = {"kind": "tax", "company": "10", "key": "VAT25"}
 
 
@@ -44,19 +42,14 @@ def url(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
     """A browser that is signed in; whatever its console complains about fails the test."""
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine; CHROMIUM names one")
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        # No sandbox: containers that run tests as root cannot give it to the browser.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         opened = browser.new_page()
         opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.goto(f"{url}/login#look-at-this")
         expect(opened.get_by_role("heading", name="All records")).to_be_visible()
         yield opened
-        browser.close()
     assert complaints == []
 
 
