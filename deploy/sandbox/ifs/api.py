@@ -6,7 +6,7 @@ from xml.sax.saxutils import quoteattr
 from aiohttp import web
 
 from deploy.sandbox.exact import Json, json_response
-from deploy.sandbox.ifs import queries
+from deploy.sandbox.ifs import assistant, queries
 from deploy.sandbox.ifs.batch import post_batch
 from deploy.sandbox.ifs.booking import post_voucher
 from deploy.sandbox.ifs.entities import PROJECTIONS, EntitySet
@@ -14,6 +14,7 @@ from deploy.sandbox.ifs.errors import OdataError, not_found
 from deploy.sandbox.ifs.state import SANDBOX, IfsSandbox
 
 _EDM = {"text": "Edm.String", "number": "Edm.Decimal", "date": "Edm.Date", "boolean": "Edm.Boolean"}
+_ALL = {**PROJECTIONS, assistant.PROJECTION: assistant.SETS}
 _RESOURCE = re.compile(r"(?P<set>\w+)(?:\((?P<key>.*?)\))?(?:/(?P<array>\w+))?")
 ROOT = "/{segment:main|int}/ifsapplications/projection/v1/{projection}.svc"
 
@@ -27,6 +28,7 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{ROOT}/$batch", post_batch),
         web.get(ROOT + "/{resource:.+}", read),
         web.post(ROOT + "/{resource:.+}", write),
+        web.patch(ROOT + "/{resource:.+}", change),
         web.route("*", ROOT + "/{resource:.+}", not_offered),
     ]
 
@@ -48,9 +50,9 @@ async def discovery(request: web.Request) -> web.Response:
 def projection_of(request: web.Request) -> dict[str, EntitySet]:
     """The sets of the projection in the path."""
     name = request.match_info["projection"]
-    if name not in PROJECTIONS:
+    if name not in _ALL:
         raise OdataError(404, "MI_METADATA_NOTFOUND", f"The projection {name} was not found.")
-    return PROJECTIONS[name]
+    return _ALL[name]
 
 
 async def service_document(request: web.Request) -> web.Response:
@@ -125,13 +127,23 @@ def answer(sandbox: IfsSandbox, sets: dict[str, EntitySet], resource: str, raw_q
 
 
 async def write(request: web.Request) -> web.StreamResponse:
-    """A POST: only the voucher set of VoucherHandling takes one."""
+    """A POST: the voucher set of VoucherHandling takes one, and the entry assistant."""
     projection_of(request)
+    if request.match_info["projection"] == assistant.PROJECTION:
+        return await assistant.write(request.app[SANDBOX], request)
     if (request.match_info["projection"], request.match_info["resource"]) != ("VoucherHandling", "VoucherSet"):
         raise OdataError(500, "ODP_ILLEGAL_STATE", "The operation is not offered here.")
     return await post_voucher(request.app[SANDBOX], request)
 
 
+async def change(request: web.Request) -> web.StreamResponse:
+    """A PATCH: only drafts of the entry assistant take one."""
+    projection_of(request)
+    if request.match_info["projection"] != assistant.PROJECTION:
+        return await not_offered(request)
+    return await assistant.change(request.app[SANDBOX], request)
+
+
 async def not_offered(request: web.Request) -> web.Response:
-    """PATCH, PUT and DELETE are not part of what the sandbox plays."""
+    """PUT and DELETE, and other PATCHes, are not part of what the sandbox plays."""
     raise OdataError(405, "ODP_ILLEGAL_STATE", f"{request.method} is not offered here.")

@@ -1,6 +1,8 @@
 """A POST to the voucher set: precondition, rules, commit, and the ways in which the answer can go wrong."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -24,6 +26,18 @@ async def post_voucher(sandbox: IfsSandbox, request: web.Request) -> web.StreamR
     require_precondition(sandbox, body, request.headers.get("If-Match"))
     text_numbers = "ieee754compatible=true" in request.headers.get("Content-Type", "").lower().replace(" ", "")
     header, rows = checked(sandbox, body, text_numbers=text_numbers)
+    return await commit(sandbox, request, fault, (header, rows), lambda voucher: created(request, voucher))
+
+
+async def commit(
+    sandbox: IfsSandbox,
+    request: web.Request,
+    fault: Fault | None,
+    checked_voucher: tuple[Json, list[Json]],
+    answer: Callable[[Voucher], web.Response],
+) -> web.StreamResponse:
+    """Book header and rows and answer, or go wrong as ordered."""
+    header, rows = checked_voucher
     if fault is not None and fault.kind == "commit-late":
         return await _commit_late(sandbox, request, fault, header, rows)
     voucher = book(sandbox, header, rows)
@@ -31,7 +45,7 @@ async def post_voucher(sandbox: IfsSandbox, request: web.Request) -> web.StreamR
         return drop(request)
     if fault is not None and fault.kind == "commit-then-504":
         raise timed_out(fault.seconds)
-    return created(request, voucher)
+    return answer(voucher)
 
 
 def read_body(raw: bytes, content_type: str) -> Json:
@@ -62,8 +76,15 @@ def require_precondition(sandbox: IfsSandbox, body: Json, given: str | None) -> 
 
 def checked(sandbox: IfsSandbox, body: Json, *, text_numbers: bool = False) -> tuple[Json, list[Json]]:
     """Header and rows that keep all rules; a refusal has the status that the settings ask for."""
-    try:
+    with refusing(sandbox):
         return sandbox.checker(text_numbers=text_numbers).check(body)
+
+
+@contextmanager
+def refusing(sandbox: IfsSandbox) -> Iterator[None]:
+    """Count what a rule refuses, and give it the status that the settings ask for."""
+    try:
+        yield
     except BusinessError as error:
         sandbox.counts[f"refused:{error.key}"] += 1
         raise error.under(sandbox.settings.business_error_status) from error

@@ -86,15 +86,26 @@ class Checker:
     def check(self, body: Json) -> tuple[Json, list[Json]]:
         """Return header and rows ready to book. Raises OdataError or BusinessError."""
         rows = body.get(self._rows_property)
-        self._shape(body, HEADER, ignore={self._rows_property})
-        company = self.company_of(body)
         if rows is not None and not isinstance(rows, list):
             raise bad_body(f"{self._rows_property} must be a list")
+        header = self.header({name: value for name, value in body.items() if name != self._rows_property})
+        if not rows:
+            raise rule("Voucher.NOVOUCHERROW", "The voucher has no rows")
+        return header, self._rows(self.company_of(body), header, rows)
+
+    def row_shape(self, row: Any) -> None:
+        """Check that a row has only properties that rows have, of the right type and length."""
+        self._shape(row, ROW, ignore=set())
+
+    def header(self, body: Json) -> Json:
+        """Return the header that IFS makes of what is given: period, user group, status and more come from it."""
+        self._shape(body, HEADER, ignore=set())
+        company = self.company_of(body)
         if body.get("VoucherNo"):
             raise rule("Voucher.NOTMANUAL", "Voucher number must not be given: the voucher type allots it")
         voucher_type = self._voucher_type(company, body)
         date, year, period = self._period(company, body, voucher_type)
-        header = {
+        return {
             "luname": "Voucher",
             "keyref": "",
             "Objgrants": None,
@@ -120,9 +131,6 @@ class Checker:
             "VoucherUpdated": "N",
             "UpdateError": None,
         }
-        if not rows:
-            raise rule("Voucher.NOVOUCHERROW", "The voucher has no rows")
-        return header, self._rows(company, header, rows)
 
     def _shape(self, given: Any, known: dict[str, tuple[str, int]], ignore: set[str]) -> None:
         if not isinstance(given, dict):

@@ -23,6 +23,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/_sandbox/vouchers", vouchers),
         web.post("/_sandbox/vouchers/other-writer", other_writer),
+        web.get("/_sandbox/drafts", drafts),
         web.get("/_sandbox/duplicates", duplicates),
         web.get("/_sandbox/trial-balance", trial_balance),
         web.post("/_sandbox/gl-update", gl_update),
@@ -93,6 +94,12 @@ async def other_writer(request: web.Request) -> web.Response:
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     voucher = write_as_other(sandbox, _company(sandbox, wanted).company)
     return json_response(shown(voucher) if voucher else {}, 201)
+
+
+async def drafts(request: web.Request) -> web.Response:
+    """Drafts of the entry assistant that nobody cleaned up."""
+    left = request.app[SANDBOX].drafts.values()
+    return json_response([{"objkey": each.objkey, "header": each.header, "rows": each.rows} for each in left])
 
 
 async def duplicates(request: web.Request) -> web.Response:

@@ -37,7 +37,7 @@ def _types(texts: str, numbers: str = "", dates: str = "", booleans: str = "") -
     return {name: kind for kind, names in kinds.items() for name in names.split()}
 
 
-_HEADER_TYPES = _types(
+HEADER_TYPES = _types(
     "Company VoucherType UserGroup VoucherStatus AmountMethod FunctionGroup VoucherText VoucherText2 "
     "TransferId Userid VoucherUpdated UpdateError "
     "Objstate",
@@ -45,7 +45,7 @@ _HEADER_TYPES = _types(
     "VoucherDate DateReg",
     "UseCorrectionRows InterimVoucher SimulationVoucher",
 )
-_ROW_TYPES = _types(
+ROW_TYPES = _types(
     "Company VoucherType UserGroup VoucherStatus Account ProcessCode OptionalCode TaxDirection "
     "CurrencyCode CurrencyType Text ReferenceSerie "
     "ReferenceNumber PartyTypeId TransCode VoucherText2 " + " ".join(f"Code{letter}" for letter in CODE_PARTS),
@@ -83,7 +83,7 @@ def _gl_rows(sandbox: IfsSandbox, equal: Equal) -> Iterable[Json]:
     )
 
 
-_POSTINGS = EntitySet("VoucherPostingArray", "VoucherRow", (*_VOUCHER_KEYS, "RowNo"), _ROW_TYPES, _held_rows)
+_POSTINGS = EntitySet("VoucherPostingArray", "VoucherRow", (*_VOUCHER_KEYS, "RowNo"), ROW_TYPES, _held_rows)
 _ARRAYS = dict.fromkeys(("VoucherPostingArray", "VoucherRowArray", "DetailVoucherDetail"), _POSTINGS)
 
 
@@ -337,16 +337,16 @@ def _with(entity_set: EntitySet, **arrays: EntitySet) -> EntitySet:
 
 #: Projection -> its sets by name.
 PROJECTIONS: dict[str, dict[str, EntitySet]] = {
-    "VoucherHandling": _named(EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, _HEADER_TYPES, _held_headers, _ARRAYS)),
-    "VouchersAnalysis": _named(EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, _HEADER_TYPES, _held_headers)),
+    "VoucherHandling": _named(EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, HEADER_TYPES, _held_headers, _ARRAYS)),
+    "VouchersAnalysis": _named(EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, HEADER_TYPES, _held_headers)),
     "VoucherDetailsAnalysis": _named(
-        EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, _HEADER_TYPES, _held_headers, _ARRAYS)
+        EntitySet("VoucherSet", "Voucher", _VOUCHER_KEYS, HEADER_TYPES, _held_headers, _ARRAYS)
     ),
     "VoucherRowsAnalysis": _named(
-        EntitySet("VoucherRowSet", "VoucherRow", (*_VOUCHER_KEYS, "RowNo"), _ROW_TYPES, _held_rows)
+        EntitySet("VoucherRowSet", "VoucherRow", (*_VOUCHER_KEYS, "RowNo"), ROW_TYPES, _held_rows)
     ),
     "GLVoucherRowsAnalysis": _named(
-        EntitySet("GenLedVoucherRowSet", "GenLedVoucherRow", (*_VOUCHER_KEYS, "RowNo"), _ROW_TYPES, _gl_rows)
+        EntitySet("GenLedVoucherRowSet", "GenLedVoucherRow", (*_VOUCHER_KEYS, "RowNo"), ROW_TYPES, _gl_rows)
     ),
     "CodePartValuesHandling": _named(
         _set(

@@ -4,7 +4,7 @@ import base64
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from deploy.sandbox.exact import Json
@@ -44,6 +44,22 @@ class Voucher:
     def etag(self) -> str:
         """The tag of this voucher."""
         return tag(f"{'-'.join(map(str, self.key))}:{self.version}")
+
+
+@dataclass
+class Draft:
+    """A voucher in the entry assistant: of no consequence until it is created, and not in any other set."""
+
+    objkey: str
+    #: What the client gave, and what the server made of it.
+    given: Json
+    header: Json
+    rows: list[Json] = field(default_factory=list)
+    version: int = 1
+
+    def etag(self) -> str:
+        """The tag of this draft."""
+        return tag(f"{self.objkey}:{self.version}")
 
 
 class Ledger:

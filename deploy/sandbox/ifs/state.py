@@ -10,7 +10,7 @@ from deploy.sandbox.exact import json_response
 from deploy.sandbox.faults import Faults
 from deploy.sandbox.ifs.checks import Checker
 from deploy.sandbox.ifs.defaults import companies
-from deploy.sandbox.ifs.ledger import Ledger
+from deploy.sandbox.ifs.ledger import Draft, Ledger
 from deploy.sandbox.ifs.settings import IfsSettings
 from deploy.sandbox.traffic import Traffic
 
@@ -32,6 +32,8 @@ class IfsSandbox:
         self.faults = Faults(REQUEST_FAULTS | BOOKING_FAULTS)
         #: How often what was answered or found: `refused:{code}`, `posts`, `booked`, `preconditionFailed`, …
         self.counts: Counter[str] = Counter()
+        #: Vouchers that the entry assistant was given and that were not cleaned up, by object key.
+        self.drafts: dict[str, Draft] = {}
         self._tokens: dict[str, float] = {}
         #: Commits that come late hold a reference here until they are done.
         self.late: set[object] = set()
