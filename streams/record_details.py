@@ -1,5 +1,6 @@
 """All that the log knows about one record: its history, its documents, its vouchers, and the mappings behind them."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ from schemas.base import Model
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import DOCUMENT, VOUCHER, VOUCHER_COMMAND, TopicNames
-from schemas.vouchers import PostVoucher, VoucherPosted, VoucherRejected
-from streams.log.reader import LogRecord, read_many
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected
+from streams.explanation import Explanation, Sent, explain
+from streams.log.partitions import partition_of
+from streams.log.reader import LogRecord, log_bounds, read_many
 from streams.projection.queries import CurrentMapping, Place, ReadModel
 from streams.settings import KafkaSettings
 from streams.views.json import json_value
@@ -26,9 +29,10 @@ class RecordDetails:
     record: Record
     steps: list[Step]
     document: dict[str, Any] | None
-    commands: list[PostVoucher]
+    commands: list[PostVoucher | ReverseVoucher]
     outcomes: list[VoucherPosted | VoucherRejected]
     mappings: list[CurrentMapping]
+    explanations: list[Explanation]
 
     def as_json(self) -> dict[str, Any]:
         """Return the record's own fields with its events, document, vouchers and mapping versions."""
@@ -36,10 +40,15 @@ class RecordDetails:
             **json_value(self.record),
             "events": [json_value(step) for step in self.steps],
             "document": self.document,
-            "commands": [json_value(command) for command in self.commands],
-            "outcomes": [{"type": type(outcome).__name__, **json_value(outcome)} for outcome in self.outcomes],
+            "commands": [_typed(command) for command in self.commands],
+            "outcomes": [_typed(outcome) for outcome in self.outcomes],
             "mappingVersions": [mapping_json(one.key, one.version, one.event) for one in self.mappings],
+            "explanations": [one.as_json() for one in self.explanations],
         }
+
+
+def _typed(event: Model) -> dict[str, Any]:
+    return {"type": type(event).__name__, **json_value(event)}
 
 
 async def record_details(kafka: KafkaSettings, names: TopicNames, model: ReadModel, record: Record) -> RecordDetails:
@@ -51,19 +60,44 @@ async def record_details(kafka: KafkaSettings, names: TopicNames, model: ReadMod
 
     """
     places = {topic: model.places(record.id, names.public(topic)) for topic in (DOCUMENT, VOUCHER_COMMAND, VOUCHER)}
-    newest = places[DOCUMENT][-1:]
-    told = [*newest, *places[VOUCHER_COMMAND], *places[VOUCHER]]
-    read = await read_many(kafka, [_place(place) for place in told])
-    events = [event for one in read[len(newest) :] if (event := _event(one)) is not None]
-    commands = [event for event in events if isinstance(event, PostVoucher)]
+    documents = _last_of_each_partition(places[DOCUMENT])
+    told = [*documents, *places[VOUCHER_COMMAND], *places[VOUCHER]]
+    read = await read_many(kafka, [(place.topic, place.partition, place.offset) for place in told])
+    events = [(one, event) for one in read[len(documents) :] if (event := _event(one)) is not None]
+    commands = [(one, event) for one, event in events if isinstance(event, PostVoucher)]
+    outcomes = [event for _, event in events if isinstance(event, VoucherPosted | VoucherRejected)]
+    sent = await _sent(kafka, names, commands, outcomes)
     return RecordDetails(
         record=record,
         steps=model.steps(record.id),
-        document=_document(read[0]) if newest else None,
-        commands=commands,
-        outcomes=[event for event in events if isinstance(event, VoucherPosted | VoucherRejected)],
-        mappings=_mappings(model, commands),
+        document=_newest(read[: len(documents)]),
+        commands=[event for _, event in events if isinstance(event, PostVoucher | ReverseVoucher)],
+        outcomes=outcomes,
+        mappings=_mappings(model, [command for _, command in commands]),
+        explanations=await asyncio.to_thread(explain, model, sent),
     )
+
+
+async def _sent(
+    kafka: KafkaSettings,
+    names: TopicNames,
+    commands: list[tuple[LogRecord, PostVoucher]],
+    outcomes: list[VoucherPosted | VoucherRejected],
+) -> list[Sent]:
+    """Read the documents that vouchers were made from: they lie under their account, where the command says."""
+    if not commands:
+        return []
+    topic = names.public(DOCUMENT)
+    partitions = len((await log_bounds(kafka, [topic])).end)
+    places = [
+        (topic, partition_of(command.account_id.encode(), partitions), command.document_offset)
+        for _, command in commands
+    ]
+    posted = {outcome.command_id for outcome in outcomes if isinstance(outcome, VoucherPosted)}
+    return [
+        Sent(command, one.value, source.timestamp, command.command_id in posted)
+        for (source, command), one in zip(commands, await read_many(kafka, places), strict=True)
+    ]
 
 
 def _event(record: LogRecord) -> Model | None:
@@ -74,13 +108,14 @@ def _event(record: LogRecord) -> Model | None:
         return None
 
 
-def _place(place: Place) -> tuple[str, int, int]:
-    return place.topic, place.partition, place.offset
+def _last_of_each_partition(places: list[Place]) -> list[Place]:
+    """Return the newest place in each partition: a document that moved to another account lies in two."""
+    return list({place.partition: place for place in places}.values())
 
 
-def _document(record: LogRecord) -> dict[str, Any]:
-    captured: dict[str, Any] = orjson.loads(record.value or b"{}")
-    return captured
+def _newest(documents: list[LogRecord]) -> dict[str, Any] | None:
+    captured: list[dict[str, Any]] = [orjson.loads(one.value or b"{}") for one in documents]
+    return max(captured, key=lambda one: str(one.get("fetchedAt", "")), default=None)
 
 
 def _mappings(model: ReadModel, commands: list[PostVoucher]) -> list[CurrentMapping]:

@@ -1,6 +1,7 @@
 """`zuora-ifs records`: the audit log, and all that led to one record."""
 
 import asyncio
+from decimal import Decimal
 
 import click
 
@@ -8,11 +9,13 @@ from agents.cli.corrections import correct_record, settle_record
 from agents.cli.output import json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
-from agents.cli.vouchers import print_rows, voucher_text
+from agents.cli.vouchers import RIGHT, code_parts_text, print_rows, voucher_text
 from schemas.audit import Record
 from schemas.base import DocumentType, Model, Status
 from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
-from schemas.vouchers import PostVoucher, VoucherPosted
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted
+from streams.accounting.origins import Origin
+from streams.explanation import Explanation, Source
 from streams.projection.queries import Wanted
 from streams.record_details import RecordDetails, record_details
 from streams.replaying import record_named
@@ -108,6 +111,8 @@ def _print_details(found: RecordDetails) -> None:
     print_table(["AT", "STATUS", "BY", "WHY"], steps)
     for outcome in found.outcomes or found.commands:
         _print_voucher(outcome)
+    for explanation in found.explanations:
+        _print_explanation(explanation)
     if found.mappings:
         _heading("Mapping versions")
         versions = [(one.key, one.version, f"{_actor(one.event)}") for one in found.mappings]
@@ -117,10 +122,33 @@ def _print_details(found: RecordDetails) -> None:
         print_json(found.document.get("document"))
 
 
+def _print_explanation(explanation: Explanation) -> None:
+    _heading(f"Why {explanation.reference}")
+    if explanation.identical:
+        click.echo("made again from its document and these versions, it comes out identical")
+    else:
+        click.echo(f"made again from its document and these versions, it differs: {', '.join(explanation.differences)}")
+    rows = [
+        (one.row.account, code_parts_text(one.row), *_sides(origin), f"{origin.role} {origin.label}", source)
+        for one in explanation.rows
+        for origin in one.origins
+        for source in [_source(source) for source in explanation.sources_of(origin)] or [""]
+    ]
+    print_table(["ACCOUNT", "CODE PARTS", *RIGHT, "OF", "MAPPED BY"], rows, right=RIGHT)
+
+
+def _sides(origin: Origin) -> tuple[Decimal | None, Decimal | None]:
+    return (origin.amount, None) if origin.amount > 0 else (None, -origin.amount)
+
+
+def _source(source: Source) -> str:
+    return f"{source.key} version {source.version}, {source.actor} {source.at:%Y-%m-%d %H:%M:%SZ}"
+
+
 def _print_voucher(event: Model) -> None:
     reference = getattr(event, "reference", "")
     _heading(f"{type(event).__name__} {reference}")
-    if isinstance(event, VoucherPosted | PostVoucher):
+    if isinstance(event, VoucherPosted | PostVoucher | ReverseVoucher):
         print_rows(event.rows)
     else:
         click.echo(f"{getattr(event, 'reason', '')}: {getattr(event, 'message', '')}\n{getattr(event, 'advice', '')}")

@@ -165,6 +165,12 @@ class ReadModel:
                 row = connection.execute(f"{newest} AND version = ?", (key, version)).fetchone()
         return _mapping(row) if row else None
 
+    def mapping_versions(self, key: str) -> list[CurrentMapping]:
+        """Return all versions of one mapping or rule, oldest first, removals included."""
+        query = "SELECT key, kind, version, event_type, body FROM mapping_versions WHERE key = ? ORDER BY version"
+        with self._reading() as connection:
+            return [_mapping(row) for row in connection.execute(query, (key,))]
+
     def last_set(self, keys: Collection[str]) -> dict[str, Model]:
         """Return, per key, the newest event that set a mapping, also where it was removed since."""
         query = "SELECT key, kind, version, event_type, body FROM mapping_versions WHERE key = ? ORDER BY version DESC"

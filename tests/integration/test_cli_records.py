@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,19 @@ import jsonschema
 import pytest
 
 from agents.cli.main import main
+from agents.cli.reading import read_model
+from schemas.base import utc_now
 from schemas.notifications import DocumentCaptured
 from schemas.topics import DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
 from schemas.vouchers import PostVoucher, VoucherPosted
+from streams.accounting.documents import read_document
+from streams.accounting.evaluation import evaluate
 from streams.log.messages import Message, event_message
 from streams.mapping_changes import change_message
 from streams.mapping_csv import parse_mappings
+from streams.projection.chart import ProjectedChart
+from streams.settings import load_settings
+from tests.support.company_10 import MAPPINGS, RULES, account, invoice, item
 from tests.support.projecting import START, Cluster, cluster_of, step
 
 ID = "Invoice:8ad08d2989bd"
@@ -126,6 +134,48 @@ def test_a_record_is_shown_with_all_that_led_to_it(cluster: Cluster, capsys: pyt
         assert "10/M/2026/4711" in out
         assert "INV-1 receivable" in out
         assert "account/8ad0" in out
+
+
+def test_a_voucher_explains_itself_from_the_log(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    captured = invoice("125.00", item("ANL", "100.00", VAT25="25.00"))
+    changes = [change_message(cluster.names.public(MAPPING), one, process="cli") for one in (*MAPPINGS, *RULES)]
+    asyncio.run(cluster.send([*changes, document_message(cluster, captured)]))
+    asyncio.run(cluster.send_steps(step("Invoice:I1", "posting")))
+
+    model = read_model(load_settings(), [MAPPING])
+    chart = ProjectedChart(model.mapping)
+    document = read_document(captured)
+    voucher = evaluate(document, chart).voucher
+    assert voucher
+    command = PostVoucher.model_validate(
+        SUBJECT
+        | {"recordId": "Invoice:I1", "accountId": "A1", "fingerprint": document.fingerprint, "text": voucher.text}
+        | {"rateDate": "2026-03-01", "currencyType": "1", "restRow": voucher.rest_row, "rows": voucher.rows}
+        | {"mappingVersions": voucher.versions}
+    )
+    name = cluster.names.public(VOUCHER_COMMAND)
+    sent = event_message(name, "10", command, event_id="c1", process="test", subject=command.record_id, time=START)
+    moved = account(to="1999").model_copy(update={"at": utc_now() + timedelta(days=1)})
+    asyncio.run(cluster.send([sent, change_message(cluster.names.public(MAPPING), moved, process="cli")]))
+
+    code, out, err = run(capsys, "records", "show", "Invoice:I1", "--json")
+    assert (code, err) == (0, "")
+    [explanation] = json.loads(out)["explanations"]
+    assert (explanation["identical"], explanation["differences"]) == (True, [])
+    receivable = explanation["rows"][0]
+    assert (receivable["account"], receivable["debit"]) == ("1510", "125.00")
+    [source] = receivable["origins"][0]["sources"]
+    assert (source["key"], source["actor"]) == ("account/A1", "eva")
+    _, out, _ = run(capsys, "records", "show", "Invoice:I1")
+    assert "it comes out identical" in out
+    assert f"10/tax/VAT25 version {voucher.versions['10/tax/VAT25']}, eva 2026-03-02" in out
+
+
+def document_message(cluster: Cluster, captured: DocumentCaptured) -> Message:
+    name = cluster.names.public(DOCUMENT)
+    return event_message(
+        name, captured.account_id, captured, event_id="d1", process="test", subject=captured.record_id, time=START
+    )
 
 
 def test_an_unknown_record_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
