@@ -2,20 +2,20 @@
 
 from typing import Literal
 
-from schemas.base import Amount, DocumentType, Model, Status, Time
+from schemas.base import LEFT_OUT_IF_NONE, Amount, DocumentType, Model, Status, Time
 from schemas.mappings import MatchOn
 from schemas.vouchers import VoucherNumber
 
 
 class Gap(Model):
-    """A mapping that is missing, with what to fill in."""
+    """A mapping that is missing, with what to fill in; it names only what its kind has."""
 
     kind: Literal["account", "product", "tax", "cash", "unapplied", "rounding"]
-    key: str | None = None
-    company: str | None = None
-    match_on: MatchOn | None = None
-    currency: str | None = None
-    gateway: str | None = None
+    key: str | None = LEFT_OUT_IF_NONE
+    company: str | None = LEFT_OUT_IF_NONE
+    match_on: MatchOn | None = LEFT_OUT_IF_NONE
+    currency: str | None = LEFT_OUT_IF_NONE
+    gateway: str | None = LEFT_OUT_IF_NONE
 
 
 class Record(Model):

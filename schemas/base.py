@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 
@@ -29,6 +29,9 @@ Amount = Annotated[
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
 ]
 """A decimal, on the wire a string such as "1190.00": never a float, never an exponent."""
+
+LEFT_OUT_IF_NONE = Field(default=None, exclude_if=lambda value: value is None)
+"""A field that is not written at all where it is empty: of a row's two sides, say, only the one that it has."""
 
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """A moment in UTC; naive times are refused."""

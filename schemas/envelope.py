@@ -158,12 +158,20 @@ def _plain(value: object) -> object:
 
 def _by_alias(model: Model) -> dict[str, Any]:
     values = model.__dict__
-    return {alias: values[name] for name, alias in _aliases(type(model))}
+    return {
+        alias: values[name]
+        for name, alias, optional in _aliases(type(model))
+        if not optional or values[name] is not None
+    }
 
 
 @cache
-def _aliases(model: type[Model]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, field.serialization_alias or name) for name, field in model.model_fields.items())
+def _aliases(model: type[Model]) -> tuple[tuple[str, str, bool], ...]:
+    """Return each field's name, its name on the wire, and whether it is left out where it is None."""
+    return tuple(
+        (name, field.serialization_alias or name, field.exclude_if is not None)
+        for name, field in model.model_fields.items()
+    )
 
 
 @cache

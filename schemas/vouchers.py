@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import Amount, Date, DocumentType, Model, Time
+from schemas.base import LEFT_OUT_IF_NONE, Amount, Date, DocumentType, Model, Time
 from schemas.mappings import CodePart
 
 
@@ -13,12 +13,12 @@ class VoucherRow(Model):
 
     account: str
     code_parts: dict[CodePart, str] = Field(default_factory=dict)
-    debit: Amount | None = None
+    debit: Amount | None = LEFT_OUT_IF_NONE
     """In the document's currency; exactly one of debit and credit."""
-    credit: Amount | None = None
-    company_debit: Amount | None = None
+    credit: Amount | None = LEFT_OUT_IF_NONE
+    company_debit: Amount | None = LEFT_OUT_IF_NONE
     """In the company's currency, once known; on the same side."""
-    company_credit: Amount | None = None
+    company_credit: Amount | None = LEFT_OUT_IF_NONE
     text: str
 
 
