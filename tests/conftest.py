@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.settings import Settings
-from tests.support.brokers import KafkaProcess, kafka_container
+from tests.support.brokers import KafkaProcess, given_or_own_broker, kafka_container
 
 BOOTSTRAP_SERVERS = "ZIFS_KAFKA__BOOTSTRAP_SERVERS"
 # Read before any test cleans the environment.
@@ -52,12 +51,8 @@ def kafka_bootstrap() -> Iterator[str]:
     elif WITH_DOCKER:
         yield from kafka_container()
     else:
-        with tempfile.TemporaryDirectory(prefix="zifs-kafka-", ignore_cleanup_errors=True) as folder:
-            broker = KafkaProcess(Path(folder)).start()
-            try:
-                yield broker.bootstrap_servers
-            finally:
-                broker.stop()
+        with given_or_own_broker() as servers:
+            yield servers
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """How many webhooks a second are acknowledged, and how fast: one ingress process against a real broker.
 
-    python -m deploy.kafka --port 9092 --data-dir /tmp/bench-kafka &
-    python tests/benchmarks/bench_ingress.py --bootstrap-servers 127.0.0.1:9092
+    python -m tests.benchmarks.bench_ingress [--webhooks 5000] [--concurrency 1 10 50 200]
 
-Every answer is counted only when it is 200, so Kafka has it. Prints one JSON line per concurrency. Sender and ingress
-share the machine; raw sockets keep the sender's own share small.
+Starts a broker of its own unless ZIFS_KAFKA__BOOTSTRAP_SERVERS is set. Every answer is counted only when it is 200, so
+Kafka has it. Prints one JSON line per concurrency. Sender and ingress share the machine; raw sockets keep the
+sender's own share small.
 """
 
 import argparse
@@ -20,15 +20,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from deploy.kafka.ports import free_port  # noqa: E402 - run as a script
-from schemas.topics import TopicNames  # noqa: E402
-from streams.log.topics import apply_topics  # noqa: E402
-from streams.settings import KafkaSettings  # noqa: E402
+from deploy.kafka.ports import free_port
+from schemas.topics import TopicNames
+from streams.log.topics import apply_topics
+from streams.settings import KafkaSettings
+from tests.support.brokers import ROOT, given_or_own_broker
 
 HOST = "127.0.0.1"
 SECRET = "benchmark"
@@ -183,8 +180,8 @@ async def main(bootstrap_servers: str, count: int, concurrencies: list[int]) -> 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bootstrap-servers", required=True)
     parser.add_argument("--webhooks", type=int, default=5000, help="per concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 50, 200])
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.bootstrap_servers, arguments.webhooks, arguments.concurrency))
+    with given_or_own_broker() as servers:
+        asyncio.run(main(servers, arguments.webhooks, arguments.concurrency))

@@ -6,8 +6,10 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.kafka.ports import free_port
@@ -47,6 +49,20 @@ def image_environment(advertised: str) -> dict[str, str]:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     }
     return {f"KAFKA_{name.upper().replace('.', '_')}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def given_or_own_broker() -> Iterator[str]:
+    """Bootstrap servers of the broker that the environment names, else of one that ends with this block."""
+    if given := os.environ.get("ZIFS_KAFKA__BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="zifs-kafka-", ignore_cleanup_errors=True) as folder:
+        broker = KafkaProcess(Path(folder)).start()
+        try:
+            yield broker.bootstrap_servers
+        finally:
+            broker.stop()
 
 
 class KafkaProcess:
