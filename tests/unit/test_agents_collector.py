@@ -2,130 +2,40 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from agents.collector import collector as collector_module
-from agents.collector.collector import LARGEST_DOCUMENT_BYTES, Collector, share_of_limits
+from agents.collector.collector import share_of_limits
 from agents.collector.object_state import REMEMBERED_IDS, ObjectState
 from schemas.audit import RecordStatusChanged
 from schemas.base import DocumentType, Status
-from schemas.errors import ForbiddenError, NotFoundError, RefusedError
-from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
-from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, NOTIFICATION, TopicNames
-from streams.log.messages import Message
-from streams.systems.session import TOO_LARGE
-from streams.systems.zuora.captured import Account, Fetched
-from streams.systems.zuora.errors import NoSuchObjectError
+from schemas.notifications import DocumentCaptured, FetchLater
+from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, NOTIFICATION
+from streams.systems.zuora.captured import Fetched
+from tests.support.collecting import (
+    ID,
+    LATER,
+    NOON,
+    RECORD,
+    Scene,
+    documents,
+    invoice,
+    notified,
+    statuses,
+)
 from tests.support.fakes import (
     CrashError,
-    FakeClock,
     FakeEvent,
     FakeTable,
     FakeWork,
-    as_event,
     decoded,
     fake_event,
     header,
 )
-
-NAMES = TopicNames("", "zuora-ifs")
-LATER = "zuora-ifs-fetch-later"
-ID = "8ad08d2989bd1f2c0189bd5a7e3a2001"
-RECORD = f"Invoice:{ID}"
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-GONE = NoSuchObjectError("Zuora: not found", status=404)
-
-
-def invoice(**changes: Any) -> Fetched:
-    document = {
-        "id": ID,
-        "invoiceNumber": "INV1",
-        "accountId": "acc-1",
-        "amount": "10.00",
-        "currency": "EUR",
-        "updatedDate": "2026-03-01 10:00:00",
-        "items": [],
-    }
-    return Fetched(DocumentType.INVOICE, {**document, **changes})
-
-
-@dataclass
-class FakeZuora:
-    """Answers with what is in `answers`, the last one again and again."""
-
-    answers: list[Fetched | Exception] = field(default_factory=lambda: [invoice()])
-    ids: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def fetch(self, document_type: DocumentType, key: str) -> Fetched:
-        self.asked.append(f"{document_type}:{key}")
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def resolve(self, _: DocumentType, key: str) -> str:
-        if key not in self.ids:
-            raise GONE
-        return self.ids[key]
-
-    async def account(self, account_id: str) -> Account:
-        return Account(account_id, "A1", "Nordic Example AB")
-
-
-class Scene:
-    """A collector with everything around it faked."""
-
-    def __init__(self, *answers: Fetched | Exception, table: FakeTable | None = None) -> None:
-        self.zuora = FakeZuora(list(answers) or [invoice()])
-        self.clock = FakeClock(NOON)
-        self.table = table if table is not None else FakeTable()
-        self.collector = Collector(self.zuora, NAMES, self.table, self.clock)
-
-    async def notify(self, event: FakeEvent | None = None, *, work: FakeWork | None = None) -> FakeWork:
-        work = work or FakeWork(self.table)
-        await self.collector.on_notification(event or notified(), work)  # type: ignore[arg-type]
-        return work
-
-    async def later(self, message: Message) -> FakeWork:
-        work = FakeWork(self.table)
-        await self.collector.on_fetch_later(as_event(message), work)  # type: ignore[arg-type]
-        return work
-
-    def knowing(self, **state: Any) -> "Scene":
-        self.table[RECORD] = ObjectState(**state).write()
-        self.table.confirm()
-        return self
-
-    @property
-    def state(self) -> ObjectState:
-        return ObjectState.read(self.table[RECORD])
-
-
-def notified(object_id: str = ID, event_id: str = "n1", **fields: Any) -> FakeEvent:
-    notification = NotificationReceived(
-        **{"document_type": DocumentType.INVOICE, "object_id": object_id, "received_at": NOON, **fields}
-    )
-    return fake_event(NOTIFICATION, object_id, notification, event_id=event_id)
-
-
-def statuses(work: FakeWork) -> list[tuple[Status | None, Status]]:
-    steps = [decoded(message) for message in work.to(AUDIT)]
-    return [(step.previous, step.status) for step in steps if isinstance(step, RecordStatusChanged)]
-
-
-def documents(work: FakeWork) -> list[DocumentCaptured]:
-    return [event for message in work.to(DOCUMENT) if isinstance(event := decoded(message), DocumentCaptured)]
-
-
-def reason(work: FakeWork) -> str | None:
-    step = decoded(work.to(AUDIT)[-1])
-    assert isinstance(step, RecordStatusChanged)
-    return step.reason
 
 
 @pytest.fixture(autouse=True)
@@ -206,114 +116,6 @@ async def test_a_crash_anywhere_loses_no_document_and_no_status_follows_a_docume
     assert AUDIT not in topics[first_document:]
     assert topics.count(AUDIT) >= 2
     assert (await reborn.notify()).sent == []
-
-
-async def test_what_is_not_there_right_after_its_callout_waits_beside_the_road() -> None:
-    scene = Scene(NoSuchObjectError("no"), NoSuchObjectError("no"), invoice())
-    work = await scene.notify()
-    later = [decoded(message) for message in work.to(LATER)]
-
-    assert statuses(work) == [(None, Status.RECEIVED)]
-    assert isinstance(later[0], FetchLater)
-    assert (later[0].attempt, later[0].not_before) == (1, NOON + timedelta(seconds=2))
-    assert work.to(LATER)[0].key == ID.encode()
-
-    again = await scene.later(work.to(LATER)[0])
-    assert statuses(again) == []
-    second = decoded(again.to(LATER)[0])
-    assert isinstance(second, FetchLater)
-    assert (second.attempt, second.not_before) == (2, NOON + timedelta(seconds=5))
-
-    found = await scene.later(again.to(LATER)[0])
-    assert statuses(found) == [(Status.RECEIVED, Status.FETCHED)]
-    assert len(documents(found)) == 1
-
-
-async def test_a_later_try_waits_for_its_time_but_never_longer_than_a_delay_can_be(no_waiting: list[float]) -> None:
-    scene = Scene(NoSuchObjectError("no"), invoice())
-    work = await scene.notify()
-    scene.clock.now = NOON - timedelta(days=1)
-
-    await scene.later(work.to(LATER)[0])
-
-    assert no_waiting == [120]
-
-
-async def test_what_is_not_there_ten_minutes_after_its_callout_has_failed() -> None:
-    scene = Scene(NoSuchObjectError("no"))
-    work = await scene.notify()
-    tries = 0
-    while messages := work.to(LATER):
-        later = decoded(messages[0])
-        assert isinstance(later, FetchLater)
-        scene.clock.now = later.not_before
-        work = await scene.later(messages[0])
-        tries += 1
-
-    assert scene.clock.now == NOON + timedelta(minutes=10)
-    assert 8 <= tries <= 12
-    assert statuses(work) == [(Status.RECEIVED, Status.FAILED)]
-    assert reason(work) == "not found in Zuora"
-
-
-async def test_a_record_that_failed_begins_anew_when_it_is_told_of_again() -> None:
-    scene = Scene(RefusedError("Zuora: no"), invoice())
-    await scene.notify()
-    work = await scene.notify(notified(event_id="n2"))
-
-    assert statuses(work) == [(Status.FAILED, Status.RECEIVED), (Status.RECEIVED, Status.FETCHED)]
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (RefusedError("Zuora: field unknown"), "Zuora: field unknown"),
-        (ForbiddenError("Zuora: no permission", status=403), "Zuora: no permission"),
-        (RefusedError("Zuora answered with more than 5 bytes", code=TOO_LARGE), "document too large"),
-    ],
-)
-async def test_a_refusal_ends_the_record_with_zuora_s_words(error: Exception, told: str) -> None:
-    work = await Scene(error).notify()
-
-    assert statuses(work) == [(None, Status.RECEIVED), (Status.RECEIVED, Status.FAILED)]
-    assert reason(work) == told
-
-
-async def test_a_document_beyond_15_mb_has_failed() -> None:
-    work = await Scene(invoice(comments="x" * LARGEST_DOCUMENT_BYTES)).notify()
-
-    assert documents(work) == []
-    assert reason(work) == "document too large"
-
-
-async def test_once_the_status_is_the_bookkeeper_s_a_refusal_is_a_dead_letter() -> None:
-    scene = Scene(RefusedError("Zuora: no")).knowing(captured=True, first_account="acc-1", last_account="acc-1")
-    work = await scene.notify()
-
-    assert [message.topic for message in work.sent] == [DEAD_LETTER]
-    assert header(work.sent[0], "dlq.reason") == "Zuora: no"
-    assert work.sent[0].value == notified().value
-
-
-async def test_a_record_captured_before_and_gone_now_is_told_to_those_who_know_it() -> None:
-    scene = Scene(GONE).knowing(
-        captured=True, number="INV1", first_account="acc-1", last_account="acc-2", updated_date="2026-03-01 10:00:00"
-    )
-    work = await scene.notify()
-
-    assert [message.key for message in work.to(DOCUMENT)] == [b"acc-1", b"acc-2"]
-    gone = documents(work)[0]
-    assert gone.gone
-    assert (gone.account_id, gone.document_number, gone.document) == ("acc-2", "INV1", {})
-    assert statuses(work) == []
-
-
-async def test_a_404_of_some_proxy_does_not_make_a_known_record_gone() -> None:
-    scene = Scene(NotFoundError("<html>")).knowing(captured=True, first_account="acc-1", last_account="acc-1")
-    work = await scene.notify()
-
-    assert documents(work) == []
-    assert len(work.to(LATER)) == 1
 
 
 async def test_what_moves_to_another_account_is_told_to_the_old_one_first() -> None:

@@ -1,0 +1,138 @@
+"""The collector where Zuora refuses, is too slow, or has lost what it told of."""
+
+from datetime import timedelta
+
+import pytest
+
+from agents.collector import collector as collector_module
+from agents.collector.collector import LARGEST_DOCUMENT_BYTES
+from schemas.base import Status
+from schemas.errors import ForbiddenError, NotFoundError, RefusedError
+from schemas.notifications import FetchLater
+from schemas.topics import DEAD_LETTER, DOCUMENT
+from streams.systems.session import TOO_LARGE
+from streams.systems.zuora.errors import NoSuchObjectError
+from tests.support.collecting import GONE, ID, LATER, NOON, Scene, documents, invoice, notified, reason, statuses
+from tests.support.fakes import (
+    decoded,
+    header,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(collector_module.asyncio, "sleep", sleep)
+    return waits
+
+
+async def test_what_is_not_there_right_after_its_callout_waits_beside_the_road() -> None:
+    scene = Scene(NoSuchObjectError("no"), NoSuchObjectError("no"), invoice())
+    work = await scene.notify()
+    later = [decoded(message) for message in work.to(LATER)]
+
+    assert statuses(work) == [(None, Status.RECEIVED)]
+    assert isinstance(later[0], FetchLater)
+    assert (later[0].attempt, later[0].not_before) == (1, NOON + timedelta(seconds=2))
+    assert work.to(LATER)[0].key == ID.encode()
+
+    again = await scene.later(work.to(LATER)[0])
+    assert statuses(again) == []
+    second = decoded(again.to(LATER)[0])
+    assert isinstance(second, FetchLater)
+    assert (second.attempt, second.not_before) == (2, NOON + timedelta(seconds=5))
+
+    found = await scene.later(again.to(LATER)[0])
+    assert statuses(found) == [(Status.RECEIVED, Status.FETCHED)]
+    assert len(documents(found)) == 1
+
+
+async def test_a_later_try_waits_for_its_time_but_never_longer_than_a_delay_can_be(no_waiting: list[float]) -> None:
+    scene = Scene(NoSuchObjectError("no"), invoice())
+    work = await scene.notify()
+    scene.clock.now = NOON - timedelta(days=1)
+
+    await scene.later(work.to(LATER)[0])
+
+    assert no_waiting == [120]
+
+
+async def test_what_is_not_there_ten_minutes_after_its_callout_has_failed() -> None:
+    scene = Scene(NoSuchObjectError("no"))
+    work = await scene.notify()
+    tries = 0
+    while messages := work.to(LATER):
+        later = decoded(messages[0])
+        assert isinstance(later, FetchLater)
+        scene.clock.now = later.not_before
+        work = await scene.later(messages[0])
+        tries += 1
+
+    assert scene.clock.now == NOON + timedelta(minutes=10)
+    assert 8 <= tries <= 12
+    assert statuses(work) == [(Status.RECEIVED, Status.FAILED)]
+    assert reason(work) == "not found in Zuora"
+
+
+async def test_a_record_that_failed_begins_anew_when_it_is_told_of_again() -> None:
+    scene = Scene(RefusedError("Zuora: no"), invoice())
+    await scene.notify()
+    work = await scene.notify(notified(event_id="n2"))
+
+    assert statuses(work) == [(Status.FAILED, Status.RECEIVED), (Status.RECEIVED, Status.FETCHED)]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RefusedError("Zuora: field unknown"), "Zuora: field unknown"),
+        (ForbiddenError("Zuora: no permission", status=403), "Zuora: no permission"),
+        (RefusedError("Zuora answered with more than 5 bytes", code=TOO_LARGE), "document too large"),
+    ],
+)
+async def test_a_refusal_ends_the_record_with_zuora_s_words(error: Exception, told: str) -> None:
+    work = await Scene(error).notify()
+
+    assert statuses(work) == [(None, Status.RECEIVED), (Status.RECEIVED, Status.FAILED)]
+    assert reason(work) == told
+
+
+async def test_a_document_beyond_15_mb_has_failed() -> None:
+    work = await Scene(invoice(comments="x" * LARGEST_DOCUMENT_BYTES)).notify()
+
+    assert documents(work) == []
+    assert reason(work) == "document too large"
+
+
+async def test_once_the_status_is_the_bookkeeper_s_a_refusal_is_a_dead_letter() -> None:
+    scene = Scene(RefusedError("Zuora: no")).knowing(captured=True, first_account="acc-1", last_account="acc-1")
+    work = await scene.notify()
+
+    assert [message.topic for message in work.sent] == [DEAD_LETTER]
+    assert header(work.sent[0], "dlq.reason") == "Zuora: no"
+    assert work.sent[0].value == notified().value
+
+
+async def test_a_record_captured_before_and_gone_now_is_told_to_those_who_know_it() -> None:
+    scene = Scene(GONE).knowing(
+        captured=True, number="INV1", first_account="acc-1", last_account="acc-2", updated_date="2026-03-01 10:00:00"
+    )
+    work = await scene.notify()
+
+    assert [message.key for message in work.to(DOCUMENT)] == [b"acc-1", b"acc-2"]
+    gone = documents(work)[0]
+    assert gone.gone
+    assert (gone.account_id, gone.document_number, gone.document) == ("acc-2", "INV1", {})
+    assert statuses(work) == []
+
+
+async def test_a_404_of_some_proxy_does_not_make_a_known_record_gone() -> None:
+    scene = Scene(NotFoundError("<html>")).knowing(captured=True, first_account="acc-1", last_account="acc-1")
+    work = await scene.notify()
+
+    assert documents(work) == []
+    assert len(work.to(LATER)) == 1
