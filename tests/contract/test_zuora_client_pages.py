@@ -63,10 +63,43 @@ async def test_pages_without_end_are_too_large() -> None:
 
 
 async def test_a_next_page_elsewhere_is_not_followed() -> None:
-    async with zuora(lambda request: items(request, nextPage="https://evil.example/v1/items")) as (client, asked):
+    async with zuora(lambda request: items(request, nextPage="https://evil.example/items")) as (client, asked):
         with pytest.raises(RefusedError, match=r"evil\.example is not Zuora"):
             await client.fetch_invoice("8ad0")
     assert len(asked) == 2
+
+
+async def test_a_next_page_under_the_name_behind_a_gateway_is_asked_of_the_gateway() -> None:
+    def script(request: web.Request) -> dict[str, Any]:
+        if "page" in request.query:
+            return items(request)
+        return items(request, nextPage="https://rest.zuora.com/v1/invoices/8ad0/items?page=2&pageSize=40")
+
+    async with zuora(script) as (client, asked):
+        fetched = await client.fetch_invoice("8ad0")
+    assert len(fetched.document["items"]) == 2
+    assert asked[2] == "/v1/invoices/8ad0/items?page=2&pageSize=40"
+
+
+NO_SUCH = {"success": False, "reasons": [{"code": 50000040, "message": "Cannot find entity by key"}]}
+
+
+async def test_a_payment_whose_parts_are_not_found_has_none() -> None:
+    def script(request: web.Request) -> Any:
+        return web.json_response(NO_SUCH, status=404) if "/parts" in request.path else HEADER
+
+    async with zuora(script) as (client, _):
+        assert (await client.fetch_payment("8ad0")).document["parts"] == []
+
+
+async def test_an_invoice_whose_items_are_not_found_is_not_gone() -> None:
+    def script(request: web.Request) -> Any:
+        return web.json_response(NO_SUCH, status=404) if "/items" in request.path else HEADER
+
+    async with zuora(script) as (client, _):
+        with pytest.raises(NotFoundError, match="has the document, but not /v1/invoices/8ad0/items") as caught:
+            await client.fetch_invoice("8ad0")
+    assert not isinstance(caught.value, NoSuchObjectError)
 
 
 @pytest.mark.parametrize(

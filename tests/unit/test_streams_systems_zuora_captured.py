@@ -1,5 +1,6 @@
 """From what Zuora answered to the event that says so."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -44,6 +45,27 @@ def test_the_event_takes_its_ids_from_the_document_not_from_the_callout() -> Non
     assert seen.received_at == NOTIFICATION.received_at
     assert seen.fetched_at == NOON
     assert seen.document == INVOICE
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "told"),
+    [
+        ("1500.0", "EUR", "1500.00"),
+        (1500, "EUR", "1500.00"),
+        ("1500.000", "EUR", "1500.00"),
+        ("1500.005", "EUR", "1500.005"),
+        ("1500.0", "JPY", "1500"),
+        ("1500", "KWD", "1500.000"),
+        ("1500.0", "???", "1500.0"),
+        ("1500.0", None, "1500.0"),
+    ],
+)
+def test_an_amount_has_the_decimals_of_its_currency_and_is_never_rounded(
+    amount: str | int, currency: str | None, told: str
+) -> None:
+    seen = event({**INVOICE, "amount": amount, "currency": currency})
+
+    assert json.loads(encode(seen))["amount"] == told
 
 
 def test_the_id_follows_from_the_content_alone() -> None:

@@ -9,8 +9,9 @@ import orjson
 
 from schemas.base import DocumentType, record_id
 from schemas.envelope import event_id
-from schemas.errors import RefusedError
+from schemas.errors import RefusedError, UnreadableError
 from schemas.notifications import DocumentCaptured, NotificationReceived
+from streams.accounting.money import minor_unit
 from streams.systems.zuora.kinds import KINDS
 
 OF_THE_ANSWER = frozenset({"success", "processId", "requestId", "reasons", "nextPage"})
@@ -61,13 +62,13 @@ class Fetched:
 
     @property
     def amount(self) -> Decimal | None:
-        """Its amount; None where there is none that can be read."""
+        """Its amount with the decimals of its currency; None where there is none that can be read."""
         value = self.document.get(KINDS[self.document_type].amount)
         try:
             amount = Decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
         except InvalidOperation:
             return None
-        return amount if amount is None or amount.is_finite() else None
+        return _at_places(amount, self.currency) if amount is not None and amount.is_finite() else None
 
     @property
     def currency(self) -> str | None:
@@ -80,6 +81,15 @@ class Fetched:
     def _text(self, name: str) -> str | None:
         value = self.document.get(name)
         return value if isinstance(value, str) and value else None
+
+
+def _at_places(amount: Decimal, currency: str | None) -> Decimal:
+    """Return 1500.0 EUR as 1500.00; an amount that would have to be rounded stays as it is."""
+    try:
+        same = amount.quantize(minor_unit(currency or ""))
+    except (UnreadableError, InvalidOperation):
+        return amount
+    return same if same == amount else amount
 
 
 def as_text(value: Any, depth: int = 0) -> Any:

@@ -15,7 +15,7 @@ from streams.systems.tokens import TokenSource
 from streams.systems.zuora.accounts import AccountCache
 from streams.systems.zuora.captured import OF_THE_ANSWER, Account, Fetched, as_text
 from streams.systems.zuora.errors import checked, refuses_token
-from streams.systems.zuora.kinds import KINDS, Kind, Related
+from streams.systems.zuora.kinds import KINDS, Kind, Related, Rows
 
 T = TypeVar("T")
 
@@ -158,15 +158,24 @@ class ZuoraClient:
         if kind.rows is None:
             return before
         for _ in range(MOST_ROUNDS):
-            path = f"{kind.path}/{_segment(before[kind.id])}/{kind.rows.path}"
-            rows = await self._all(path, kind.rows.name)
-            for row in rows:
-                await self._complete_taxes(row)
+            rows = await self._rows(kind.rows, f"{kind.path}/{_segment(before[kind.id])}/{kind.rows.path}")
             after = await self._header(kind, before[kind.id])
             if _state(kind, after) == _state(kind, before):
                 return {**after, kind.rows.kept_as: rows}
             before = after
         raise TroubleError(f"Zuora: {before[kind.id]} changed {MOST_ROUNDS} times while it was fetched")
+
+    async def _rows(self, rows: Rows, path: str) -> list[dict[str, Any]]:
+        """Fetch the rows of a document that is there; that they are not found says nothing of the document."""
+        try:
+            found = await self._all(path, rows.name)
+            for row in found:
+                await self._complete_taxes(row)
+        except NotFoundError as error:
+            if rows.may_be_absent:
+                return []
+            raise NotFoundError(f"Zuora has the document, but not {path}", status=error.status) from error
+        return found
 
     async def _header(self, kind: Kind, key: str) -> dict[str, Any]:
         body = await self.get(f"{kind.path}/{_segment(key)}")
@@ -193,7 +202,7 @@ class ZuoraClient:
         """Fetch the further pages of an item's taxation items."""
         taxes = row.get("taxationItems")
         if isinstance(taxes, dict) and isinstance(taxes.get("nextPage"), str) and taxes["nextPage"]:
-            further = await self._all(taxes["nextPage"], "data", params=None)
+            further = await self._all(_at_our_address(taxes["nextPage"]), "data", params=None)
             row["taxationItems"] = {"data": [*(taxes.get("data") or []), *further]}
 
     async def _all(
@@ -213,7 +222,7 @@ class ZuoraClient:
             next_page, params = body.get("nextPage"), None
             if not isinstance(next_page, str) or not next_page:
                 return rows
-            path_or_url = next_page
+            path_or_url = _at_our_address(next_page)
         raise RefusedError("Zuora's pages go round in a circle")
 
     async def _persevere(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -235,6 +244,12 @@ def _segment(key: str) -> str:
     if not 0 < len(key) <= LONGEST_KEY or key.strip(".") == "":
         raise RefusedError(f"{key[:LONGEST_KEY]!r} is no id or number of Zuora's")
     return quote(key, safe="", errors="replace")
+
+
+def _at_our_address(next_page: str) -> str:
+    """Return the path and query of a next page: behind a gateway, Zuora's links name a host that is not ours to ask."""
+    _, version, rest = next_page.partition("/v1/")
+    return f"{version}{rest}" if version else next_page
 
 
 def _state(kind: Kind, header: dict[str, Any]) -> tuple[Any, ...]:

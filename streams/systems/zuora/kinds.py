@@ -12,6 +12,8 @@ class Rows:
     path: str
     name: str
     kept_as: str
+    may_be_absent: bool = False
+    """A 404 for them, the document itself being there, means that there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Kind:
 
 
 _ITEMS = Rows("items", "items", "items")
-_PARTS = Rows("parts", "parts", "parts")
+# A payment that was given back whole has no parts; what is applied and what is not, its header says.
+_PARTS = Rows("parts", "parts", "parts", may_be_absent=True)
 
 KINDS: dict[DocumentType, Kind] = {
     DocumentType.INVOICE: Kind("/v1/invoices", Rows("items", "invoiceItems", "items"), number="invoiceNumber"),
