@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from schemas.audit import Record
 from schemas.base import Status, Time
 from streams.projection.queries import ReadModel, Wanted
-from streams.requests import RequestError
+from streams.requests import RequestError, UnknownRecordError
 from streams.views.replay import Planned, Replay, plan
 
 PAGE = 1_000
@@ -25,7 +25,8 @@ def plan_replay(model: ReadModel, selection: Selection, replay: Replay) -> list[
     """Return what a replay does with each record, in the order in which the records were received.
 
     Raises:
-        RequestError: there is no record of a name that was given, or it names several.
+        UnknownRecordError: there is no record of a name that was given.
+        RequestError: it names several.
 
     """
     if selection.record_ids:
@@ -40,7 +41,8 @@ def record_named(model: ReadModel, text: str) -> Record:
     """Return the record that a person names by its id, its Zuora id or its document's number.
 
     Raises:
-        RequestError: there is none, or more than one.
+        UnknownRecordError: there is none.
+        RequestError: there is more than one.
 
     """
     ids = model.record_ids(text)
@@ -48,7 +50,7 @@ def record_named(model: ReadModel, text: str) -> Record:
         raise RequestError(f"{text!r} is more than one record: {', '.join(ids)}")
     record = model.record(ids[0]) if ids else None
     if record is None:
-        raise RequestError(f"no record {text!r} in the audit log")
+        raise UnknownRecordError(f"no record {text!r} in the audit log")
     return record
 
 

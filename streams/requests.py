@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.audit import Record
-from schemas.base import Date
+from schemas.base import Date, Status
 from schemas.envelope import event_id
 from schemas.errors import ConnectorError
 from schemas.notifications import NotificationReceived
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.topics import NOTIFICATION, REQUEST, TopicNames
+from streams.accounting.life_cycle import TRANSITIONS
 from streams.log.messages import Message, event_message
 from streams.views.replay import Planned, Replay
 
@@ -29,6 +30,10 @@ class Word:
 
 class RequestError(ConnectorError):
     """What is asked for cannot be done with a record as it stands."""
+
+
+class UnknownRecordError(RequestError):
+    """There is no record of a name that was given."""
 
 
 def replay_message(names: TopicNames, planned: Planned, replay: Replay, word: Word) -> Message | None:
@@ -69,6 +74,20 @@ def correction_message(
         document_fingerprint=document,
     )
     return request_message(names, request, word.process)
+
+
+def check_settlement(record: Record) -> None:
+    """Refuse to settle what is not open.
+
+    Raises:
+        RequestError: the record's status does not allow it.
+
+    """
+    open_ones = [status for status in Status if Status.SETTLED_BY_HAND in TRANSITIONS[status]]
+    if record.status not in open_ones:
+        raise RequestError(
+            f"{record.id} is {record.status}: only what is {', '.join(open_ones)} can be settled by hand"
+        )
 
 
 def settlement_message(names: TopicNames, record: Record, voucher: str, word: Word) -> Message:

@@ -9,12 +9,10 @@ from agents.cli.asking import ask, date_option, reason_option, word
 from agents.cli.output import actor_option, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.vouchers import print_rows
-from schemas.base import Status
 from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
-from streams.accounting.life_cycle import TRANSITIONS
 from streams.corrections import prepare_correction
 from streams.replaying import record_named
-from streams.requests import RequestError, correction_message, settlement_message
+from streams.requests import RequestError, check_settlement, correction_message, settlement_message
 from streams.views.correction import Correction, swapped
 
 
@@ -58,9 +56,7 @@ def settle_record(record_id: str, *, voucher: str, reason: str, actor: str) -> N
         raise click.UsageError("--voucher: say what was booked")
     settings = settings_with_kafka()
     record = record_named(read_model(settings, [AUDIT]), record_id)
-    if Status.SETTLED_BY_HAND not in TRANSITIONS[record.status]:
-        allowed = ", ".join(status for status in Status if Status.SETTLED_BY_HAND in TRANSITIONS[status])
-        raise RequestError(f"{record.id} is {record.status}: only what is {allowed} can be settled by hand")
+    check_settlement(record)
     ask(settings, [settlement_message(topic_names(settings), record, voucher.strip(), said)])
     click.echo(f"{record.id}: the settlement with {voucher.strip()} is asked for")
 

@@ -36,7 +36,7 @@ async def get_records(request: web.Request) -> web.Response:
         limit=_number(request, "limit", USUAL_LIMIT, LARGEST_LIMIT),
         cursor=request.query.get("cursor"),
     )
-    return _json({"items": [json_value(record) for record in page.records], "nextCursor": page.next_cursor})
+    return json_response({"items": [json_value(record) for record in page.records], "nextCursor": page.next_cursor})
 
 
 async def get_record(request: web.Request) -> web.Response:
@@ -46,13 +46,13 @@ async def get_record(request: web.Request) -> web.Response:
     if record is None:
         raise web.HTTPNotFound(text=f"there is no record {record_id}")
     found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record)
-    return _json(found.as_json())
+    return json_response(found.as_json())
 
 
 async def get_missing_mappings(request: web.Request) -> web.Response:
     """Answer `GET /api/missing-mappings`: what is missing, what holds up most first."""
     found = await asyncio.to_thread(request.app[MODEL].missing_mappings)
-    return _json(_part_of([json_value(one) for one in found], request))
+    return json_response(_part_of([json_value(one) for one in found], request))
 
 
 async def get_mappings(request: web.Request) -> web.Response:
@@ -62,7 +62,7 @@ async def get_mappings(request: web.Request) -> web.Response:
     for name in ("kind", "company"):
         if name in request.query:
             values = [value for value in values if value.get(name) == request.query[name]]
-    return _json(_part_of(values, request))
+    return json_response(_part_of(values, request))
 
 
 async def get_summary(request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ async def get_summary(request: web.Request) -> web.Response:
     model, state = request.app[MODEL], request.app[STATE]
     statuses = await asyncio.to_thread(model.status_totals)
     missing = await asyncio.to_thread(model.missing_mappings)
-    return _json(
+    return json_response(
         {
             "records": sum(status.records for status in statuses),
             "statuses": [json_value(status) for status in statuses],
@@ -120,5 +120,6 @@ def _part_of(values: list[dict[str, Any]], request: web.Request) -> dict[str, An
     return {"items": values[start:end], "nextCursor": str(end) if end < len(values) else None}
 
 
-def _json(value: Any) -> web.Response:
+def json_response(value: Any) -> web.Response:
+    """Answer with a JSON value."""
     return web.Response(body=orjson.dumps(value), content_type="application/json")

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from agents.console import api, pages
+from agents.console import api, pages, requests
 from agents.console.access import Access
 from agents.console.feed import FeedState, run_feed
 from agents.console.guard import ACCESS, access, add_headers, errors
@@ -50,6 +50,9 @@ def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Ap
     app.router.add_get("/api/missing-mappings", api.get_missing_mappings)
     app.router.add_get("/api/mappings", api.get_mappings)
     app.router.add_get("/api/summary", api.get_summary)
+    app.router.add_post("/api/replay", requests.post_replay)
+    app.router.add_post("/api/records/{id}/correct", requests.post_correction)
+    app.router.add_post("/api/records/{id}/settle", requests.post_settlement)
     app.router.add_static("/static/", HERE / "static")
     add_probes(app, lambda: _why_not_ready(state))
     return app

@@ -6,6 +6,7 @@ from aiohttp.typedefs import Handler
 from agents.console.access import LOCAL, Access, Identity, is_loopback, required_role
 from agents.console.templating import page
 from schemas.errors import LogError, UsageError
+from streams.requests import RequestError, UnknownRecordError
 
 ACCESS = web.AppKey("access", Access)
 IDENTITY = web.RequestKey("identity", Identity)
@@ -32,6 +33,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except UsageError as error:
         return _refusal(request, 400, str(error), {})
+    except RequestError as error:
+        return _refusal(request, 404 if isinstance(error, UnknownRecordError) else 409, str(error), {})
     except LogError as error:
         return _refusal(request, 503, str(error), {"Retry-After": "5"})
     except web.HTTPError as error:
