@@ -4,6 +4,8 @@ Prefix `ZIFS_`, groups nested with `__`: `ZIFS_KAFKA__BOOTSTRAP_SERVERS`. A wron
 `SettingsError` of one line.
 """
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,8 +24,16 @@ class Group(BaseModel):
 
 
 def _secrets(value: object) -> object:
-    """Comma-separated secrets, so that a new one can be added before the old one goes."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """Return several secrets, so that a new one can be added before the old one goes.
+
+    Separated by commas, or a JSON list where a secret has a comma of its own.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class KafkaSettings(Group):
@@ -103,6 +113,8 @@ class IfsSettings(Group):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     projection: str = "VoucherHandling"
+    posting: Literal["voucher-set", "entry-assistant"] = "voucher-set"
+    """How vouchers get in: one POST to the projection's set, or the voucher entry assistant that IFS ships."""
     requests_per_minute: Annotated[int, Field(ge=1)] = 1_000
     batch_size: Annotated[int, Field(ge=1, le=200)] = 1
     voucher_type: str = "M"

@@ -78,7 +78,7 @@ def _understood(
     # Zuora's API takes a document's number wherever it takes its id.
     object_id = _first(values, (*_typed_keys(document_type), *vocabulary.OBJECT_ID_KEYS)) or number
     if object_id is None:
-        return Unreadable(f"about a {document_type.value}, but without an object id of 1 to {LONGEST_ID} characters")
+        return Unreadable(f"about type {document_type.value}, but without an object id of 1 to {LONGEST_ID} characters")
     account_id = _first(values, vocabulary.ACCOUNT_ID_KEYS)
     return Callout(document_type, object_id, event, number, account_id, notification_id, fields)
 

@@ -20,7 +20,12 @@ def bootstrap_servers(kafka: KafkaSettings) -> str:
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return keyword arguments for any aiokafka client: servers, TLS and SASL."""
+    """Return keyword arguments for any aiokafka client: servers, TLS and SASL.
+
+    Raises:
+        SettingsError: a setting is missing, or a certificate cannot be used.
+
+    """
     options: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(kafka).split(","),
         "security_protocol": kafka.security_protocol,
@@ -28,12 +33,20 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     if kafka.security_protocol.endswith("SSL"):
         options["ssl_context"] = _tls_context(kafka)
     if kafka.security_protocol.startswith("SASL"):
-        options |= {
-            "sasl_mechanism": kafka.sasl_mechanism or "PLAIN",
-            "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
-        }
+        options |= _sasl_options(kafka)
     return options
+
+
+def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
+    username, password = kafka.sasl_username, kafka.sasl_password
+    if not username or not password or not password.get_secret_value():
+        missing = "SASL_PASSWORD" if username else "SASL_USERNAME"
+        raise SettingsError(f"ZIFS_KAFKA__{missing} is not set, which {kafka.security_protocol} needs")
+    return {
+        "sasl_mechanism": kafka.sasl_mechanism or "PLAIN",
+        "sasl_plain_username": username,
+        "sasl_plain_password": password.get_secret_value(),
+    }
 
 
 def _tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
