@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -45,8 +45,9 @@ from streams.accounting.conversion import Rate, convert
 from streams.accounting.money import decimals
 from streams.settings import IfsSettings
 from streams.systems.ifs.basics import Company
-from streams.systems.ifs.client import Created, Found, IfsClient
+from streams.systems.ifs.client import Found, IfsClient
 from streams.systems.ifs.errors import Judgement, Verdict
+from streams.systems.ifs.posting import Created, NotPreparedError, Send
 from streams.systems.ifs.refusals import COMPANY_UNKNOWN, OTHER
 from streams.systems.ifs.voucher_json import Command
 from streams.systems.retry import BackOff
@@ -185,34 +186,39 @@ class Carrying:
         command = task.command
         known = await self._terms(command)
         rows = self.company_rows(command, known)
+        rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
         if step.absent_after:
             await self._tell_absent(task, step.absent_after)
+        try:
+            async with self._ifs.posting.prepared(command, rows, rate, step.tag) as send:
+                return await self._send(task, known, send)
+        except NotPreparedError as error:
+            log.info("IFS did not take a voucher's draft", verdict=error.judgement.verdict.value, words=str(error))
+            return Answered(self._clock(), Created(error.judgement))
+
+    async def _send(self, task: _Task, known: KnownRate, send: Send) -> Answered:
+        """Send the one request that books, once it is durably written down that it is about to be sent."""
+        key = command_key(task.command.command_id)
         await self._ifs.service.admit()
         await self._budget.record(at_once=True)
         sent_at = self._clock()
-        self._commands[command_key(command.command_id)] = written(Intent(sent_at=sent_at, rate=known))
+        self._commands[key] = written(Intent(sent_at=sent_at, rate=known))
         await task.work.confirmed()
         if not self._is_heard():
             return Answered(sent_at, Created(UNHEARD))
-        created = await self._send(command, rows, known, step.tag)
+        started = time.monotonic()
+        created = await send()
+        POST_SECONDS.observe(time.monotonic() - started)
         verdict = created.judgement.verdict
+        ANSWERS.labels(verdict.value).inc()
         if verdict is Verdict.UNCERTAIN:
             await self._tell_uncertain(task, sent_at, created.judgement.words)
         elif verdict is Verdict.DONE and created.number is None:
-            done = Intent(sent_at=sent_at, rate=known, acknowledged=True)
-            self._commands[command_key(command.command_id)] = written(done)
+            self._commands[key] = written(Intent(sent_at=sent_at, rate=known, acknowledged=True))
             await task.work.confirmed()
         elif verdict is not Verdict.DONE:
             log.info("IFS did not take a voucher", verdict=verdict.value, words=created.judgement.words)
         return Answered(sent_at, created)
-
-    async def _send(self, command: Command, rows: Sequence[VoucherRow], known: KnownRate, tag: str | None) -> Created:
-        rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
-        started = time.monotonic()
-        created = await self._ifs.create(command, rows, rate, tag)
-        POST_SECONDS.observe(time.monotonic() - started)
-        ANSWERS.labels(created.judgement.verdict.value).inc()
-        return created
 
     async def _posted(self, command: Command, step: Posted) -> PostedOutcome:
         entry = read_entry(self._commands.get(command_key(command.command_id)))

@@ -7,8 +7,9 @@ done. Absence counts only if the look began when IFS must have given up on that 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from streams.systems.ifs.client import Created, Found
+from streams.systems.ifs.client import Found
 from streams.systems.ifs.errors import Judgement, Verdict
+from streams.systems.ifs.posting import Created
 
 FAST_STALE_TRIES = 3
 """Stale tags in a row answered by an immediate fresh read; from then on with back-off, others are writing a lot."""

@@ -18,6 +18,7 @@ from streams.settings import IfsSettings
 from streams.systems.ifs.basics import UnusableRateError
 from streams.systems.ifs.client import Found, IfsClient, LookUpRefusedError
 from streams.systems.ifs.errors import Verdict
+from streams.systems.ifs.posting import Created
 from streams.systems.ifs.service import budget_of, connected, token_source
 from tests.support.servers import serving
 
@@ -177,17 +178,23 @@ async def test_the_hold_tables_rows_only_add_evidence_so_a_tenant_may_lack_them(
 # --- creating -------------------------------------------------------------------------------------------------------
 
 
+async def created(client: IfsClient, tag: str | None) -> Created:
+    async with client.posting.prepared(COMMAND, ROWS, SAME_CURRENCY, tag) as send:
+        await client.service.admit()
+        return await send()
+
+
 async def test_a_post_carries_the_tag_as_it_is_and_tells_ifs_when_to_give_up(tenant: Tenant) -> None:
     bodies = []
 
-    async def created(request: web.Request) -> web.Response:
+    async def booked(request: web.Request) -> web.Response:
         bodies.append(await request.text())
         return web.json_response(KEYS, status=201)
 
-    tenant.answers["VoucherHandling.svc/VoucherSet"] = created  # type: ignore[assignment]
+    tenant.answers["VoucherHandling.svc/VoucherSet"] = booked  # type: ignore[assignment]
     tenant.handle = _awaiting(tenant)  # type: ignore[method-assign]
     async with client_of(tenant, settle_seconds=30) as client:
-        done = await client.create(COMMAND, ROWS, SAME_CURRENCY, 'W/"abc"')
+        done = await created(client, 'W/"abc"')
 
     assert done.number == NUMBER
     headers = tenant.asked[0].headers
@@ -231,7 +238,7 @@ async def test_the_number_is_read_from_body_or_location(
         else web.Response(status=status, headers=headers)
     )
     async with client_of(tenant) as client:
-        done = await client.create(COMMAND, ROWS, SAME_CURRENCY, None)
+        done = await created(client, None)
     assert (done.judgement.verdict, done.number) == (Verdict.DONE, number)
     assert "If-Match" not in tenant.asked[0].headers
 
@@ -239,7 +246,7 @@ async def test_the_number_is_read_from_body_or_location(
 async def test_a_post_to_a_server_that_cannot_be_reached_was_surely_not_done() -> None:
     ifs = IfsSettings(base_url="http://127.0.0.1:9", realm="r", client_id="c", client_secret=SecretStr("s"))
     async with connected(ifs, token_source(ifs), budget_of(ifs)) as service:
-        done = await IfsClient(service, ifs).create(COMMAND, ROWS, SAME_CURRENCY, "t")
+        done = await created(IfsClient(service, ifs), "t")
     assert done.judgement.verdict is Verdict.BUSY
 
 

@@ -12,11 +12,18 @@ import pytest
 from schemas.errors import ConnectorError, SettingsError
 from schemas.vouchers import VoucherPosted
 from tests.support.fakes import CrashError, FakeWork, fake_event
-from tests.support.posting import COMMANDS, LEDGER, SET, Desk, command, open_desk, the_posted, the_rejected
+from tests.support.posting import COMMANDS, LEDGER, LOOKS, Desk, command, open_desk, the_posted, the_rejected
+
+
+@pytest.fixture(params=["voucher-set", "entry-assistant"])
+async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with open_desk(posting=request.param) as opened:
+        yield opened
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def set_desk() -> AsyncIterator[Desk]:
+    """For what only a tagged set of vouchers can do."""
     async with open_desk() as opened:
         yield opened
 
@@ -64,7 +71,9 @@ async def test_a_commit_that_comes_after_the_answer_was_lost_is_waited_for(desk:
 
 async def test_a_voucher_that_has_moved_to_the_general_ledger_meanwhile_is_found_there(desk: Desk) -> None:
     desk.fault("commit-then-drop")
-    desk.sandbox.faults.order({"kind": "slow", "path": SET, "method": "GET", "seconds": 0.3})  # the first look
+    desk.sandbox.faults.order(
+        {"kind": "slow", "path": LOOKS[desk.posting], "method": "GET", "seconds": 0.3}
+    )  # the first look
     ledger = desk.sandbox.ledger
     book = ledger.book
 
@@ -119,14 +128,14 @@ async def test_after_a_crash_before_the_post_the_next_poster_waits_and_then_send
 
 
 @pytest.mark.parametrize("times", [1, 6])
-async def test_another_writer_between_read_and_post_means_a_fresh_read_each_time(desk: Desk, times: int) -> None:
-    desk.fault("other-writer", times=times)
-    posted = the_posted(await desk.post(command()))
+async def test_another_writer_between_read_and_post_means_a_fresh_read_each_time(set_desk: Desk, times: int) -> None:
+    set_desk.fault("other-writer", times=times)
+    posted = the_posted(await set_desk.post(command()))
 
-    assert (posted.found, len(desk.vouchers())) == (False, 1)
-    assert desk.sandbox.counts["preconditionFailed"] == times
-    assert desk.sandbox.traffic.by_endpoint["GET VoucherHandling.svc/VoucherSet"] == times + 1
-    assert desk.progress == []
+    assert (posted.found, len(set_desk.vouchers())) == (False, 1)
+    assert set_desk.sandbox.counts["preconditionFailed"] == times
+    assert set_desk.looks == times + 1
+    assert set_desk.progress == []
 
 
 async def test_too_many_requests_waits_as_long_as_ifs_asks_for(desk: Desk) -> None:
@@ -177,7 +186,7 @@ async def test_reads_in_trouble_are_tried_again(desk: Desk) -> None:
 @pytest.mark.parametrize("status", [403, 404])
 async def test_a_look_up_that_is_refused_stops_the_poster_with_one_line(desk: Desk, status: int) -> None:
     desk.fault("status", method="GET", status=status, body="Insufficient privileges.")
-    with pytest.raises(ConnectorError, match=rf"does not let us look for vouchers in VoucherHandling.*{status}"):
+    with pytest.raises(ConnectorError, match=rf"does not let us look for vouchers in {LOOKS[desk.posting]}.*{status}"):
         await desk.post(command())
     assert desk.posts == 0
 
@@ -208,11 +217,11 @@ async def test_a_gateway_that_drops_the_filter_proves_nothing(desk: Desk) -> Non
     assert desk.posts == 0
 
 
-async def test_a_set_without_a_tag_stops_the_poster_where_one_is_required(desk: Desk) -> None:
-    desk.fault("status", method="GET", status=200, body='{"value": []}')
+async def test_a_set_without_a_tag_stops_the_poster_where_one_is_required(set_desk: Desk) -> None:
+    set_desk.fault("status", method="GET", status=200, body='{"value": []}')
     with pytest.raises(SettingsError, match="ZIFS_IFS__ETAG"):
-        await desk.post(command())
-    assert desk.posts == 0
+        await set_desk.post(command())
+    assert set_desk.posts == 0
 
 
 async def test_a_set_without_a_tag_is_fine_where_ifs_needs_none() -> None:
@@ -227,7 +236,7 @@ async def test_a_poster_that_kafka_may_think_dead_posts_nothing_until_it_is_hear
     posted = the_posted(await desk.post(command()))
 
     assert (posted.found, desk.posts, desk.progress) == (False, 1, [])
-    assert desk.sandbox.traffic.by_endpoint["GET VoucherHandling.svc/VoucherSet"] == 3
+    assert desk.looks == 3
 
 
 FAULTS = (

@@ -15,9 +15,9 @@ from tests.support.posting import COMMANDS, NAMES, Desk, command, open_desk, rev
 OLD_RATE = KnownRate(company_currency="EUR", rate=Decimal("0.90"), conversion_factor=Decimal(1))
 
 
-@pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    async with open_desk() as opened:
+@pytest.fixture(params=["voucher-set", "entry-assistant"])
+async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with open_desk(posting=request.param) as opened:
         yield opened
 
 

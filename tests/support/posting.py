@@ -38,6 +38,10 @@ COMMANDS = NAMES.public(topics.VOUCHER_COMMAND)
 OUTCOMES = NAMES.public(topics.VOUCHER)
 PROGRESS = NAMES.working(topics.POSTING_PROGRESS)
 SET = r"VoucherHandling\.svc/VoucherSet"
+LOOKS = {"voucher-set": SET, "entry-assistant": r"VouchersAnalysis\.svc/VoucherSet"}
+"""Where the hold table is looked at, by the way of posting."""
+BOOKS = {"voucher-set": SET, "entry-assistant": r"VoucherEntry_CreateVoucher"}
+"""The one request that books."""
 LEDGER = "GenLedVoucherRowSet"
 
 ROWS = (
@@ -92,8 +96,9 @@ def reversal_of(posted: VoucherPosted, **changes: Any) -> ReverseVoucher:
 class Desk:
     """A sandbox, a table that outlives posters, and what they sent."""
 
-    def __init__(self, sandbox: IfsSandbox, url: str) -> None:
+    def __init__(self, sandbox: IfsSandbox, url: str, posting: str = "voucher-set") -> None:
         self.sandbox = sandbox
+        self.posting = posting
         self.table = FakeTable()
         self.sent: list[Model] = []
         self.ids: list[str] = []
@@ -101,7 +106,7 @@ class Desk:
         self.heard: list[bool] = []
         self.settings: dict[str, Any] = {
             "base_url": url, "realm": sandbox.settings.realm, "client_id": sandbox.settings.client_id,
-            "client_secret": SecretStr(sandbox.settings.client_secret), "settle_seconds": 1,
+            "client_secret": SecretStr(sandbox.settings.client_secret), "settle_seconds": 1, "posting": posting,
         }  # fmt: skip
 
     def is_heard(self) -> bool:
@@ -140,7 +145,14 @@ class Desk:
         return self.outcomes
 
     def fault(self, kind: str, **wanted: Any) -> None:
-        self.sandbox.faults.order({"kind": kind, "path": SET, "method": "POST"} | wanted)
+        """Order that the POST that books goes wrong, or the look at the hold table (`method="GET"`)."""
+        paths = LOOKS if wanted.get("method") == "GET" else BOOKS
+        self.sandbox.faults.order({"kind": kind, "path": paths[self.posting], "method": "POST"} | wanted)
+
+    @property
+    def looks(self) -> int:
+        """How often the hold table was looked at."""
+        return self.sandbox.traffic.by_endpoint["GET " + LOOKS[self.posting].replace("\\", "")]
 
     @property
     def outcomes(self) -> list[Model]:
@@ -159,10 +171,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(**settings: Any) -> AsyncIterator[Desk]:
+async def open_desk(*, posting: str = "voucher-set", **settings: Any) -> AsyncIterator[Desk]:
     sandbox = IfsSandbox(SandboxSettings(**settings))
     async with listening(create_app(sandbox)) as url:
-        yield Desk(sandbox, url)
+        yield Desk(sandbox, url, posting)
 
 
 def the_posted(outcomes: Sequence[Model]) -> VoucherPosted:

@@ -19,8 +19,9 @@ from agents.poster.decision import (
     first_step,
 )
 from schemas.vouchers import VoucherNumber
-from streams.systems.ifs.client import Created, Found
+from streams.systems.ifs.client import Found
 from streams.systems.ifs.errors import Judgement, Verdict
+from streams.systems.ifs.posting import Created
 from streams.systems.ifs.refusals import OTHER
 
 SENT = datetime(2026, 7, 3, 12, 0, tzinfo=UTC)

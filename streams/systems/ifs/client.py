@@ -1,32 +1,23 @@
-"""Vouchers in IFS Cloud: is it there already, and create it. Looks in the hold table and in the general ledger."""
+"""Vouchers in IFS Cloud: is it there already, and where. Looks in the hold table and in the general ledger."""
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
-from urllib.parse import unquote
 
-from schemas.errors import FarSideError, ForbiddenError, NotFoundError, RefusedError, SettingsError, UnreadableError
-from schemas.vouchers import VoucherNumber, VoucherRow
-from streams.accounting.conversion import Rate
+from schemas.errors import FarSideError, ForbiddenError, NotFoundError, RefusedError, SettingsError
+from schemas.vouchers import VoucherNumber
 from streams.settings import IfsSettings
 from streams.systems.ifs import odata
 from streams.systems.ifs.accounting_rules import AccountingRules
 from streams.systems.ifs.basics import Basics
-from streams.systems.ifs.errors import Judgement, Verdict, judge, lost
+from streams.systems.ifs.entry_assistant import EntryAssistantPosting
+from streams.systems.ifs.posting import Posting, number_of
 from streams.systems.ifs.service import Service
-from streams.systems.ifs.voucher_json import Command, voucher_body
-from streams.systems.session import Answer
+from streams.systems.ifs.voucher_set import VoucherSetPosting
 
-SET = "VoucherSet"
 HOLD_ROWS = ("VoucherRowsAnalysis", "VoucherRowSet")
-SETTLE_MARGIN_SECONDS = 10.0
-"""IFS is told to give up this long before absence is concluded: room for a commit on its way and a token's renewal."""
-GIVE_UP_MARGIN_SECONDS = 5.0
-"""How much longer than IFS we wait ourselves, so that its 504 arrives rather than our own time-out."""
-_NUMBER_IN_LOCATION = re.compile(r"VoucherType='(?P<type>[^']*)',AccountingYear=(?P<year>\d+),VoucherNo=(?P<no>-?\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +27,10 @@ class Found:
     number: VoucherNumber
     rate: Decimal | None = None
     conversion_factor: Decimal | None = None
+    status: str | None = None
+    """IFS's `VoucherStatus`, such as Approved, AwaitingApproval or Error; of the hold table only."""
+    update_error: str | None = None
+    """Why IFS could not move it into the general ledger, where it tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,20 @@ class Held:
     tag: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """What came of a POST; `number` is None if it was done but the answer does not tell it."""
+class Place(StrEnum):
+    """Where a voucher is: created, in the general ledger, or not in IFS (any more)."""
 
-    judgement: Judgement
-    number: VoucherNumber | None = None
+    HOLD_TABLE = "hold table"
+    GENERAL_LEDGER = "general ledger"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the voucher of a reference is, and what IFS has of it; `found` is None if it is nowhere."""
+
+    place: Place
+    found: Found | None = None
 
 
 class LookUpRefusedError(FarSideError):
@@ -59,14 +62,18 @@ class LookUpRefusedError(FarSideError):
 
 
 class IfsClient:
-    """Reads and creates vouchers of one tenant."""
+    """Looks for vouchers of one tenant; `posting` is the way in which new ones get in."""
 
     def __init__(self, service: Service, settings: IfsSettings) -> None:
         self.service = service
         self.basics = Basics(service)
         self.rules = AccountingRules(service)
+        self.posting: Posting = (
+            EntryAssistantPosting(service, settings)
+            if settings.posting == "entry-assistant"
+            else VoucherSetPosting(service, settings)
+        )
         self._settings = settings
-        self._wait_seconds = max(1, math.floor(settings.settle_seconds - SETTLE_MARGIN_SECONDS))
         self._has_hold_rows = True
 
     async def look_in_hold(self, company: str, references: Sequence[str]) -> Held:
@@ -78,23 +85,52 @@ class IfsClient:
             TroubleError, UnauthorizedError: not answered.
 
         """
-        url = self.service.url(self._settings.projection, SET)
+        projection, entity_set = self.posting.hold
+        held = await self._look_at_headers(company, references)
+        if held.tag is None and self.posting.needs_tag:
+            raise SettingsError(
+                f"IFS gives no tag for {projection}.svc/{entity_set}: neither an ETag header nor @odata.etag. "
+                "If it needs none, set ZIFS_IFS__ETAG to if-given"
+            )
+        return held
+
+    async def where_is(self, company: str, reference: str) -> Whereabouts:
+        """Tell where the voucher of a reference is: created (with its approval status), or in the general ledger.
+
+        Raises:
+            LookUpRefusedError: a look-up is not granted, or the company cannot be seen; that says nothing.
+            TroubleError, UnauthorizedError: not answered.
+
+        """
+        found = await self._in_hold(company, reference)
+        if found is None and (found := await self.look_in_ledger(company, reference)):
+            return Whereabouts(Place.GENERAL_LEDGER, found)
+        # A voucher on its way from one to the other can be in neither for a moment.
+        found = found or await self._in_hold(company, reference)
+        if found:
+            return Whereabouts(Place.HOLD_TABLE, found)
+        if await self.basics.company(company, fresh=True) is None:
+            raise LookUpRefusedError(f"company {company} does not exist in IFS, or its service user may not see it")
+        return Whereabouts(Place.NOWHERE)
+
+    async def _in_hold(self, company: str, reference: str) -> Found | None:
+        held = await self._look_at_headers(company, [reference])
+        return held.found.get(reference) or await self.look_in_hold_rows(company, reference)
+
+    async def _look_at_headers(self, company: str, references: Sequence[str]) -> Held:
+        projection, entity_set = self.posting.hold
+        url = self.service.url(projection, entity_set)
         found: dict[str, Found] = {}
         tag = None
         for chunk, condition in odata.chunked(url, odata.equal("Company", company), "VoucherText2", references):
             query = odata.query(filter=condition, top=len(chunk) + 1)
-            rows, tag = await self._look(self._settings.projection, SET, query)
+            rows, tag = await self._look(projection, entity_set, query)
             for row in rows:
                 reference, number = _matching(row, "VoucherText2", chunk), _number(row, company)
                 known = found.get(reference)
                 # A person may have copied the voucher with its text: the older one is ours.
                 if known is None or _age(number) < _age(known.number):
-                    found[reference] = Found(number)
-        if tag is None and self._settings.etag == "required":
-            raise SettingsError(
-                f"IFS gives no tag for {self._settings.projection}.svc/{SET}: neither an ETag header nor @odata.etag. "
-                "If it needs none, set ZIFS_IFS__ETAG to if-given"
-            )
+                    found[reference] = _found(row, number)
         return Held(found, tag)
 
     async def look_in_ledger(self, company: str, reference: str) -> Found | None:
@@ -116,40 +152,12 @@ class IfsClient:
             self._has_hold_rows = False
             return None
 
-    async def create(self, command: Command, rows: Sequence[VoucherRow], rate: Rate, tag: str | None) -> Created:
-        """Send the one POST. Its place in the budget must have been taken (`service.admit`).
-
-        `Prefer: wait` makes IFS give up in time: what it has not done by then, it does not do later.
-        """
-        settings = self._settings
-        body = voucher_body(
-            command,
-            rows,
-            rate=rate.rate,
-            conversion_factor=rate.conversion_factor,
-            rows_property=settings.rows_property,
-        )
-        headers = {"Prefer": f"return=representation, wait={self._wait_seconds}"}
-        if tag:
-            headers["If-Match"] = tag
-        try:
-            answer = await self.service.post(
-                self.service.url(settings.projection, SET), body, headers, self._wait_seconds + GIVE_UP_MARGIN_SECONDS
-            )
-        except FarSideError as error:
-            return Created(lost(error))
-        judgement = judge(answer)
-        if judgement.verdict is not Verdict.DONE:
-            return Created(judgement)
-        return Created(judgement, _number_told(answer, command.company))
-
     async def _look_at_rows(self, projection: str, entity_set: str, company: str, reference: str) -> Found | None:
         condition = odata.all_of(odata.equal("Company", company), odata.equal("ReferenceNumber", reference))
         rows, _ = await self._look(projection, entity_set, odata.query(filter=condition, top=1))
         for row in rows:
             _matching(row, "ReferenceNumber", [reference])
-            rate, factor = _positive(row, "CurrencyRate"), _positive(row, "ConversionFactor")
-            return Found(_number(row, company), rate, factor)
+            return _found(row, _number(row, company))
         return None
 
     async def _look(self, projection: str, entity_set: str, query: str) -> tuple[list[dict[str, Any]], str | None]:
@@ -177,37 +185,24 @@ def _matching(row: Mapping[str, Any], field: str, references: Sequence[str]) -> 
 
 
 def _number(row: Mapping[str, Any], company: str) -> VoucherNumber:
-    try:
-        return VoucherNumber(
-            company=str(row.get("Company") or company),
-            voucher_type=str(row["VoucherType"]),
-            accounting_year=int(row["AccountingYear"]),
-            voucher_no=int(row["VoucherNo"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise LookUpRefusedError(
-            f"IFS names no voucher type, year or number for a voucher it has: {error!r}"
-        ) from error
+    number = number_of(row, company)
+    if number is None:
+        raise LookUpRefusedError("IFS names no voucher type, year or number for a voucher it has")
+    return number
+
+
+def _found(row: Mapping[str, Any], number: VoucherNumber) -> Found:
+    return Found(
+        number,
+        _positive(row, "CurrencyRate"),
+        _positive(row, "ConversionFactor"),
+        row.get("VoucherStatus") or None,
+        row.get("UpdateError") or None,
+    )
 
 
 def _age(number: VoucherNumber) -> tuple[int, int]:
     return number.accounting_year, number.voucher_no
-
-
-def _number_told(answer: Answer, company: str) -> VoucherNumber | None:
-    """Return the number that the answer to a POST gives in its body or else in its Location (204 has no body)."""
-    try:
-        body = answer.json()
-    except UnreadableError:
-        body = None
-    if isinstance(body, dict) and body.get("VoucherNo") and body.get("AccountingYear") and body.get("VoucherType"):
-        return _number(body, company)
-    place = _NUMBER_IN_LOCATION.search(unquote(answer.headers.get("Location", "")))
-    if place is None or int(place["no"]) == 0:
-        return None
-    return VoucherNumber(
-        company=company, voucher_type=place["type"], accounting_year=int(place["year"]), voucher_no=int(place["no"])
-    )
 
 
 def _positive(row: Mapping[str, Any], field: str) -> Decimal | None:

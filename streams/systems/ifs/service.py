@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
@@ -51,7 +51,7 @@ class Service:
         return f"{ROOT}/{projection}.svc/{path}"
 
     async def admit(self) -> None:
-        """Wait for one request's place in the budget; reads do so themselves, a POST's must be taken before it."""
+        """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
         await self.budget.acquire()
         self.requests += 1
 
@@ -96,7 +96,15 @@ class Service:
             url, query = link, ""
         raise TroubleError(f"IFS {projection}.svc/{path}: more than {MOST_PAGES} pages, so the read was given up")
 
-    async def post(self, url: str, body: Any, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+    async def write(
+        self,
+        url: str,
+        body: Any,
+        headers: Mapping[str, str],
+        timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        *,
+        method: Literal["POST", "PATCH"] = "POST",
+    ) -> Answer:
         """Send a write, whose place in the budget the caller took before (`admit`).
 
         Raises:
@@ -105,7 +113,7 @@ class Service:
 
         """
         return await self._session.request(
-            "POST", url, json=body, headers=headers, timeout=timeout_seconds, is_write=True
+            method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True
         )
 
     async def _get(self, url: str, query: str) -> Answer:

@@ -81,6 +81,10 @@ async def _visible(client: IfsClient, terms: Terms) -> tuple[Result, str]:
 
 
 async def _look_ups(client: IfsClient, terms: Terms) -> tuple[Result, str]:
+    try:
+        await client.posting.demand_offered()
+    except NotFoundError as error:
+        return Result.FAILED, f"cannot be created, correct ZIFS_IFS__POSTING: {error}"
     held = await client.look_in_hold(terms.company, [NOBODYS_REFERENCE])
     return Result.OK, f"can be looked up, {'tag given' if held.tag else 'no tag given and none required'}"
 

@@ -43,11 +43,12 @@ def voucher_body(
     }
     if command.user_group:
         header["UserGroup"] = command.user_group
-    header[rows_property] = [_row(command, row, rate, conversion_factor) for row in rows]
+    header[rows_property] = [row_body(command, row, rate, conversion_factor) for row in rows]
     return header
 
 
-def _row(command: Command, row: VoucherRow, rate: Decimal, conversion_factor: Decimal) -> dict[str, Any]:
+def row_body(command: Command, row: VoucherRow, rate: Decimal, conversion_factor: Decimal) -> dict[str, Any]:
+    """Return a row as IFS takes it."""
     return {
         "Account": row.account,
         **{f"Code{part}": value for part, value in sorted(row.code_parts.items())},
