@@ -56,7 +56,7 @@ class Partition:
     def state(self, account_id: str, record_id: str) -> RecordState | None:
         """Return what is remembered of a record of an account."""
         row = self.tables.records.get(row_name(account_id, record_id))
-        return None if row is None else RecordState.from_json(row)
+        return None if row is None else RecordState.from_json(account_id, row)
 
     def held(self, account_id: str, record_id: str) -> Held | None:
         """Return a record as it is held."""
