@@ -92,7 +92,8 @@ class Poster:
     def _log(self, command: Command, outcome: Outcome) -> None:
         facts = {"record": command.record_id, "company": command.company, "reference": command.reference}
         if isinstance(outcome, PostedOutcome):
-            kind = "shadow" if outcome.shadow else "found" if outcome.found else "posted"
+            made = "reversed" if isinstance(command, ReverseVoucher) else "posted"
+            kind = "shadow" if outcome.shadow else "found" if outcome.found else made
             log.info("voucher in IFS", kind=kind, voucher=outcome.number and outcome.number.voucher_no, **facts)
         else:
             kind = "rejected"

@@ -170,3 +170,14 @@ async def test_a_set_that_shows_nothing_of_the_company_or_drops_the_filter_prove
     )
     the_posted(await desk.post(command()))
     assert len(desk.vouchers()) == 1
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("FinallyClosed", "VoucherRejected"), ("Offen", "VoucherPosted")])
+async def test_a_period_is_closed_only_if_ifs_says_so_in_a_word_that_is_known(
+    desk: Desk, status: str, outcome: str
+) -> None:
+    body = f'{{"value": [{{"UserGroup": "INT", "PeriodStatus": "{status}"}}]}}'
+    desk.sandbox.faults.order(
+        {"kind": "status", "status": 200, "method": "GET", "path": "DetailUserGroups", "body": body, "times": 9}
+    )
+    assert [type(each).__name__ for each in await desk.post(command())] == [outcome]

@@ -19,6 +19,9 @@ from streams.systems.ifs.validation import Account, Period, Validity, VoucherTyp
 Row = Mapping[str, Any]
 T = TypeVar("T")
 
+CLOSED = ("Closed", "FinallyClosed")
+"""`PeriodStatus` of periods that take no voucher; a word that is not known here is left to IFS."""
+
 
 class ProvesNothingError(FarSideError):
     """An answer that shows nothing is no proof that there is nothing."""
@@ -171,7 +174,7 @@ class AccountingRules:
             return kept
         path = odata.by_key(_PERIODS.entity_set, Company=company, AccountingYear=year, AccountingPeriod=number)
         rows = (await self._service.page(_PERIODS.projection, f"{path}/DetailUserGroups", "")).rows
-        is_open = frozenset(str(row["UserGroup"]) for row in rows if row.get("PeriodStatus") == "Open")
+        is_open = frozenset(str(row["UserGroup"]) for row in rows if row.get("PeriodStatus") not in CLOSED)
         self._kept.put(key, is_open)
         return is_open
 
