@@ -43,12 +43,14 @@ async def prepare_correction(kafka: KafkaSettings, names: TopicNames, model: Rea
     last = details.steps[-1]
     if last.posted_fingerprint is None or details.document is None:
         raise RequestError(f"{record.id}: the log does not tell yet what is posted and what it became; try again")
+    captured = DocumentCaptured.model_validate(details.document)
     return Correction(
         record=record,
         posted_fingerprint=last.posted_fingerprint,
         document_fingerprint=last.document_fingerprint or "",
         reversed=standing(details.outcomes),
-        evaluation=_as_it_is_now(record.id, DocumentCaptured.model_validate(details.document), model),
+        evaluation=_as_it_is_now(record.id, captured, model),
+        moved_to=captured.account_id if captured.account_id != record.account_id else None,
     )
 
 

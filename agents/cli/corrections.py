@@ -68,9 +68,11 @@ def _show(correction: Correction, voucher_date: date | None) -> None:
             f" in {posted.currency}:"
         )
         print_rows(swapped(posted.rows))
+    if correction.moved_to:
+        click.echo(f"hands the document to Zuora account {correction.moved_to}")
     new = correction.new
     if new is None:
-        click.echo(f"posts nothing instead: {correction.evaluation.reason}")
+        click.echo(f"posts nothing instead: {correction.evaluation.reason or correction.evaluation.outcome}")
         return
     click.echo(f"posts in company {new.company} on {new.voucher_date}, in {new.currency}:")
     print_rows(new.rows)

@@ -1,11 +1,13 @@
 """`zuora-ifs records`: the audit log, and all that led to one record."""
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 import click
 
 from agents.cli.corrections import correct_record, settle_record
+from agents.cli.ifs import Answered, ask_ifs
 from agents.cli.output import json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
@@ -19,6 +21,7 @@ from streams.explanation import Explanation, Source
 from streams.projection.queries import Wanted
 from streams.record_details import RecordDetails, record_details
 from streams.replaying import record_named
+from streams.systems.ifs.whereabouts import VoucherPlace, places_of
 from streams.views.correction import gap_text
 from streams.views.json import json_value
 
@@ -67,16 +70,28 @@ def list_records(
 def show_record(record_id: str, *, as_json: bool) -> None:
     """Show every event of one record, its document, its voucher and the mapping versions behind it.
 
+    Each voucher is made again from its document and these versions, and compared with what was sent; where it is now is
+    looked up in IFS Cloud, where that can be asked.
+
     ID is a record id such as Invoice:8ad0…, or the document's id or number in Zuora.
     """
     settings = settings_with_kafka()
     model = read_model(settings, [AUDIT, MAPPING, DOCUMENT, VOUCHER_COMMAND, VOUCHER])
     record = record_named(model, record_id)
     found = asyncio.run(record_details(settings.kafka, topic_names(settings), model, record))
+    posted = [outcome for outcome in found.outcomes if isinstance(outcome, VoucherPosted)]
+    places: Answered[list[VoucherPlace]] = Answered()
+    if posted:
+        places = ask_ifs(settings, lambda client: places_of(client, posted))
+    if places.trouble:
+        click.echo(f"where the vouchers are now is not known: {places.trouble}", err=True)
     if as_json:
-        print_json(found.as_json())
-    else:
-        _print_details(found)
+        known = None if places.value is None else [json_value(one) for one in places.value]
+        print_json(found.as_json() | {"whereabouts": known})
+        return
+    _print_details(found)
+    if places.value:
+        _print_places(places.value)
 
 
 def _row(record: Record) -> tuple[object, ...]:
@@ -135,6 +150,12 @@ def _print_explanation(explanation: Explanation) -> None:
         for source in [_source(source) for source in explanation.sources_of(origin)] or [""]
     ]
     print_table(["ACCOUNT", "CODE PARTS", *RIGHT, "OF", "MAPPED BY"], rows, right=RIGHT)
+
+
+def _print_places(places: Sequence[VoucherPlace]) -> None:
+    _heading("In IFS now")
+    rows = [(one.reference, voucher_text(one.voucher), one.place, one.status, one.update_error) for one in places]
+    print_table(["REFERENCE", "VOUCHER", "WHERE", "STATUS", "ERROR"], rows)
 
 
 def _sides(origin: Origin) -> tuple[Decimal | None, Decimal | None]:

@@ -24,6 +24,8 @@ class Correction:
     """The vouchers that stand in IFS Cloud; each is repeated with its sides swapped."""
     evaluation: Evaluation
     """Of the document as it is now."""
+    moved_to: str | None = None
+    """The Zuora account that the document belongs to now, where that is another one."""
 
     @property
     def new(self) -> Voucher | None:
@@ -32,7 +34,12 @@ class Correction:
 
     @property
     def obstacle(self) -> str | None:
-        """Why nothing can be done yet: the new state does not translate completely."""
+        """Why nothing can be done yet: the new state does not translate completely.
+
+        A document that moved to another account is handed to that account's records, and may be held there.
+        """
+        if self.moved_to:
+            return None
         if self.evaluation.outcome is Status.FAILED:
             return self.evaluation.reason
         if self.evaluation.outcome is Status.MAPPING_MISSING:
@@ -46,6 +53,7 @@ class Correction:
             "id": self.record.id,
             "postedFingerprint": self.posted_fingerprint,
             "documentFingerprint": self.document_fingerprint,
+            "movedTo": self.moved_to,
             "reverses": [
                 {
                     "reference": one.reference,

@@ -136,6 +136,22 @@ def test_a_record_is_shown_with_all_that_led_to_it(cluster: Cluster, capsys: pyt
         assert "account/8ad0" in out
 
 
+def test_a_record_is_shown_though_ifs_does_not_answer(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(cluster.send(messages(cluster)))
+    asyncio.run(cluster.send_steps(step(ID, "posted")))
+    facts = {"BASE_URL": "http://127.0.0.1:1", "REALM": "r", "CLIENT_ID": "c", "CLIENT_SECRET": "s"}
+    for name, value in facts.items():
+        monkeypatch.setenv(f"ZIFS_IFS__{name}", value)
+
+    code, out, err = run(capsys, "records", "show", ID, "--json")
+
+    assert code == 0
+    assert json.loads(out)["whereabouts"] is None
+    assert err.startswith("where the vouchers are now is not known: ")
+
+
 def test_a_voucher_explains_itself_from_the_log(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     captured = invoice("125.00", item("ANL", "100.00", VAT25="25.00"))
     changes = [change_message(cluster.names.public(MAPPING), one, process="cli") for one in (*MAPPINGS, *RULES)]

@@ -1,5 +1,6 @@
 """What a correction would reverse."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -75,6 +76,12 @@ def test_gaps_and_documents_that_do_not_add_up_stand_in_the_way() -> None:
     assert gap.obstacle == "missing: product 10 sku ANL"
     assert gap.as_json()["missing"] == [{"kind": "product", "company": "10", "matchOn": "sku", "key": "ANL"}]
     assert "does not add up" in str(wrong.obstacle)
+
+
+def test_what_moved_to_another_account_may_be_held_there() -> None:
+    held = correction(result(invoice("80.00", item("ANL", "80.00")), without("product", "ANL", "sku")))
+
+    assert replace(held, moved_to="A2").obstacle is None
 
 
 def test_what_no_longer_posts_is_reversed_alone() -> None:
