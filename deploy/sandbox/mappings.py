@@ -1,7 +1,7 @@
 """The mapping CSV that fits the generated data: every account, product, tax, cash account, unapplied and rounding.
 
-Swedish accounts belong to company 20 (SEK), all others to company 10 (EUR); the GL accounts are those of
-`ifs/defaults`.
+Accounts that are billed in SEK belong to company 20, those in GBP to company 40 (which quotes rates the other way
+round), all others to company 10 (EUR); the GL accounts are those of `ifs/defaults`.
 """
 
 import csv
@@ -36,7 +36,9 @@ COLUMNS = (
     "deferred_account",
     "comment",
 )
-COMPANIES = ("10", "20")
+_HOME = "10"
+_COMPANY_OF_CURRENCY = {"SEK": "20", "GBP": "40"}
+COMPANIES = (_HOME, *_COMPANY_OF_CURRENCY.values())
 _REVENUE = {
     SUBSCRIPTION: ("3010", ""),
     SERVICES: ("3020", "200"),
@@ -76,7 +78,7 @@ async def fetch_accounts(zuora_url: str) -> list[Json]:
 
 def company_of(account: Json) -> str:
     """The company that an account is billed for."""
-    return "20" if account["billingAndPayment"]["currency"] == "SEK" else "10"
+    return _COMPANY_OF_CURRENCY.get(account["billingAndPayment"]["currency"], _HOME)
 
 
 def mapping_rows(accounts: list[Json]) -> list[Json]:

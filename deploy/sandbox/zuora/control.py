@@ -220,7 +220,12 @@ def _adjust(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> Record:
 def _memo(kind: str) -> Action:
     def make(sandbox: ZuoraSandbox, record: Record, wanted: Json) -> Record:
         return memos.from_invoice(
-            sandbox.store, record, kind, share=Decimal(str(wanted.get("share", 1))), date=wanted.get("date", "")
+            sandbox.store,
+            record,
+            kind,
+            share=Decimal(str(wanted.get("share", 1))),
+            date=wanted.get("date", ""),
+            tax_inclusive=wanted.get("taxMode") == "TaxInclusive",
         )
 
     return make

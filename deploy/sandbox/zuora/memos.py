@@ -10,9 +10,19 @@ from deploy.sandbox.zuora.store import Record, SandboxError, Store, wire_time
 
 
 def from_invoice(
-    store: Store, invoice: Record, kind: str, *, share: Decimal = Decimal(1), date: str = "", write_off: bool = False
+    store: Store,
+    invoice: Record,
+    kind: str,
+    *,
+    share: Decimal = Decimal(1),
+    date: str = "",
+    write_off: bool = False,
+    tax_inclusive: bool = False,
 ) -> Record:
-    """Make a posted memo of a share (0..1) of every item of an invoice. `kind` is CreditMemo or DebitMemo."""
+    """Make a posted memo of a share (0..1) of every item of an invoice. `kind` is CreditMemo or DebitMemo.
+
+    With `tax_inclusive` the items' `amount` holds their tax.
+    """
     date = date or store.business_date.isoformat()
     due = (dt.date.fromisoformat(date) + dt.timedelta(days=30)).isoformat()
     memo = memo_documents.memo(
@@ -29,6 +39,8 @@ def from_invoice(
     items = [
         _item(store, kind, item, share, invoice.document["currency"], write_off=write_off) for item in invoice.items
     ]
+    if tax_inclusive:
+        _include_tax(items)
     tax = sum((each["taxAmount"] for item in items for each in item["taxationItems"]), documents.ZERO)
     amount = sum((item["amountWithoutTax"] for item in items), documents.ZERO) + tax
     memo |= {
@@ -70,6 +82,7 @@ def _item(store: Store, kind: str, item: Json, share: Decimal, currency: str, *,
         finance=finance,
         taxes=taxes,
         now=wire_time(store.now()),
+        processingType=item["processingType"],
         sku=item["sku"],
         skuName=item["productName"],
         sourceItemId=item["id"],
@@ -78,6 +91,13 @@ def _item(store: Store, kind: str, item: Json, share: Decimal, currency: str, *,
         subscriptionId=item["subscriptionId"],
         **credited,
     )
+
+
+def _include_tax(items: list[Json]) -> None:
+    for item in items:
+        gross = item["amountWithoutTax"] + sum((tax["taxAmount"] for tax in item["taxationItems"]), documents.ZERO)
+        open_amount = "balance" if "balance" in item else "unappliedAmount"
+        item |= {"taxMode": "TaxInclusive", "amount": gross, open_amount: gross}
 
 
 def apply(store: Store, memo: Record, applications: list[Json]) -> None:
