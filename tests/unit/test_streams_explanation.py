@@ -18,9 +18,11 @@ from streams.accounting.chart import DictChart
 from streams.accounting.documents import read_document
 from streams.accounting.evaluation import Evaluation, evaluate
 from streams.explanation import Explanation, Sent, explain
+from streams.log.partitions import partition_of
 from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
+from tests.support.bookkeeping import DOCUMENTS, NAMES, PARTITIONS, World
 from tests.support.company_10 import (
     MAPPINGS,
     NOW,
@@ -221,3 +223,34 @@ def test_a_document_that_cannot_be_read_is_told(log: Log) -> None:
     assert not explanation.identical
     assert "DocumentCaptured" in explanation.differences[0]
     assert len(explanation.rows) == 4
+
+
+async def test_all_that_the_bookkeeper_sends_is_explained(tmp_path: Path) -> None:
+    world = World()
+    world.map("A1", account())
+    for event in (*MAPPINGS[1:], *RULES):
+        world.map("10", event)
+    await world.settle()
+    for document in (INVOICE, *(payment("500.00", u=u) for u in ("500.00", "100.00", "350.00"))):
+        world.say(DOCUMENTS, "A1", document)
+        await world.settle()
+
+    path = tmp_path / "model.sqlite"
+    with Store(path) as store:
+        projector = Projector(store, NAMES)
+        projector.partitions = {MAPPING: PARTITIONS}
+        projector.apply([record async for batch in world._read(MAPPING, None) for record in batch])
+    sent = []
+    for command in world.commands():
+        assert isinstance(command, PostVoucher)
+        place = (DOCUMENTS, partition_of(command.account_id.encode(), PARTITIONS), command.document_offset)
+        [captured] = await world.log.read([place])
+        sent.append(Sent(command, captured, NOW, posted=True))
+    found = explain(ReadModel(path), sent[:1]) + explain(ReadModel(path), sent[1:])
+
+    assert [(one.reference[-2:] == "-A", one.differences) for one in found] == [
+        (False, ()),
+        (False, ()),
+        (True, ()),
+        (True, ()),
+    ]
