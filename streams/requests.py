@@ -12,7 +12,7 @@ from schemas.requests import CorrectionRequested, ReplayRequested, Request, Sett
 from schemas.topics import NOTIFICATION, REQUEST, TopicNames
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.log.messages import Message, event_message
-from streams.views.replay import Planned, Replay
+from streams.views.replay import Action, Planned, Replay
 
 ORIGIN = "replay"
 """Of a notification that no webhook brought."""
@@ -36,26 +36,26 @@ class UnknownRecordError(RequestError):
     """There is no record of a name that was given."""
 
 
-def replay_message(names: TopicNames, planned: Planned, replay: Replay, word: Word) -> Message | None:
+def replay_messages(names: TopicNames, planned: Planned, replay: Replay, word: Word) -> list[Message]:
     """Return what sets a replay going: a notification for a fetch, a request where the bookkeeper has to be asked.
 
-    None where the plan sends nothing.
+    A fetch alone undoes no settlement and sends no refused voucher again, so with `refetch` both go out, the
+    notification first; none where the plan sends nothing.
     """
     record = planned.record
-    if not planned.sends:
-        return None
-    if not planned.by_bookkeeper or record.account_id is None:
-        return _notification(names, record, word)
-    request = ReplayRequested(
-        record_id=record.id,
-        account_id=record.account_id,
-        actor=word.actor,
-        at=word.at,
-        reason=word.reason,
-        date=replay.date,
-        refetch=replay.refetch,
-    )
-    return request_message(names, request, word.process)
+    messages = [_notification(names, record, word)] if planned.action is Action.FETCH else []
+    if planned.by_bookkeeper:
+        request = ReplayRequested(
+            record_id=record.id,
+            account_id=_account_of(record),
+            actor=word.actor,
+            at=word.at,
+            reason=word.reason,
+            date=replay.date,
+            refetch=replay.refetch,
+        )
+        messages.append(request_message(names, request, word.process))
+    return messages
 
 
 def correction_message(

@@ -13,7 +13,7 @@ from agents.cli.tables import print_table
 from schemas.base import Status
 from schemas.topics import AUDIT
 from streams.replaying import Selection, plan_replay
-from streams.requests import replay_message
+from streams.requests import replay_messages
 from streams.views.replay import Action, Planned, Replay
 
 
@@ -56,8 +56,7 @@ def replay(
     planned = plan_replay(read_model(settings, [AUDIT]), selection, wanted)
     if said:
         names = topic_names(settings)
-        messages = [replay_message(names, one, wanted, said) for one in planned]
-        ask(settings, [message for message in messages if message])
+        ask(settings, [message for one in planned for message in replay_messages(names, one, wanted, said)])
     if as_json:
         print_json([one.as_json() for one in planned])
     else:

@@ -21,7 +21,7 @@ from streams.requests import (
     Word,
     check_settlement,
     correction_message,
-    replay_message,
+    replay_messages,
     settlement_message,
 )
 from streams.views.replay import Replay
@@ -76,8 +76,7 @@ async def post_replay(request: web.Request) -> web.Response:
     planned = await asyncio.to_thread(plan_replay, app[MODEL], selection, replay)
     if not body.dry_run:
         word = _word(request, body.reason or "")
-        messages = [replay_message(app[NAMES], one, replay, word) for one in planned]
-        await _send(request, [message for message in messages if message])
+        await _send(request, [one for step in planned for one in replay_messages(app[NAMES], step, replay, word)])
     return json_response({"dryRun": body.dry_run, "items": [one.as_json() for one in planned]})
 
 

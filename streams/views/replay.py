@@ -37,12 +37,7 @@ class Planned:
     action: Action
     reason: str
     by_bookkeeper: bool = False
-    """The bookkeeper has to be asked, since a fetch alone changes nothing."""
-
-    @property
-    def sends(self) -> bool:
-        """Whether anything is sent."""
-        return self.action in (Action.FETCH, Action.EVALUATE)
+    """The bookkeeper has to be asked, also where the document is fetched: that alone may change nothing."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as lists give it."""

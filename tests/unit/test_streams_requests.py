@@ -11,7 +11,7 @@ from schemas.notifications import NotificationReceived
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.topics import NOTIFICATION, REQUEST, TopicNames
 from streams.log.messages import Message
-from streams.requests import RequestError, Word, correction_message, replay_message, settlement_message
+from streams.requests import RequestError, Word, correction_message, replay_messages, settlement_message
 from streams.views.records import record_after
 from streams.views.replay import Replay, plan
 from tests.support.projecting import START, step
@@ -24,20 +24,18 @@ def record(status: str, account: str | None = "A1") -> Record:
     return record_after(step("Invoice:1", status, accountId=account))
 
 
-def event(message: Message | None) -> Model:
-    assert message
+def event(message: Message) -> Model:
     return decode_any(dict(message.headers), message.value)
 
 
-def replayed(status: str, replay: Replay | None = None) -> Message | None:
+def replayed(status: str, replay: Replay | None = None, word: Word = WORD) -> list[Message]:
     wanted = replay or Replay()
-    return replay_message(NAMES, plan(record(status), wanted), wanted, WORD)
+    return replay_messages(NAMES, plan(record(status), wanted), wanted, word)
 
 
 def test_a_fetch_is_a_notification_that_tells_who_wanted_it() -> None:
-    message = replayed("failed")
+    [message] = replayed("failed")
 
-    assert message
     assert (message.topic, message.key) == (f"p.{NOTIFICATION}", b"1")
     told = event(message)
     assert isinstance(told, NotificationReceived)
@@ -46,9 +44,8 @@ def test_a_fetch_is_a_notification_that_tells_who_wanted_it() -> None:
 
 
 def test_an_evaluation_is_a_request_under_the_account() -> None:
-    message = replayed("rejected", Replay(date(2026, 5, 5), refetch=True))
+    [message] = replayed("rejected", Replay(date(2026, 5, 5)))
 
-    assert message
     assert (message.topic, message.key) == (f"p.{REQUEST}", b"A1")
     assert event(message) == ReplayRequested(
         record_id="Invoice:1",
@@ -57,21 +54,34 @@ def test_an_evaluation_is_a_request_under_the_account() -> None:
         at=START,
         reason="period is open now",
         date=date(2026, 5, 5),
-        refetch=True,
     )
+
+
+@pytest.mark.parametrize("status", ["rejected", "settled-by-hand", "mapping-missing"])
+def test_what_is_to_be_fetched_and_evaluated_is_both_and_the_bookkeeper_knows(status: str) -> None:
+    fetch, request = map(event, replayed(status, Replay(refetch=True)))
+
+    assert isinstance(fetch, NotificationReceived)
+    assert isinstance(request, ReplayRequested)
+    assert request.refetch
+
+
+def test_a_forced_fetch_of_what_is_posted_asks_the_bookkeeper_for_nothing() -> None:
+    [message] = replayed("posted", Replay(refetch=True))
+
+    assert isinstance(event(message), NotificationReceived)
 
 
 @pytest.mark.parametrize("status", ["posted", "uncertain", "ready"])
 def test_nothing_is_sent_where_nothing_is_planned(status: str) -> None:
-    assert replayed(status) is None
+    assert replayed(status) == []
 
 
 def test_the_same_word_said_twice_is_one_event_and_a_later_one_another() -> None:
-    first, again = replayed("rejected"), replayed("rejected")
     later = Word("maria", START.replace(minute=1), "again", "cli")
-    other = replay_message(NAMES, plan(record("rejected"), Replay()), Replay(), later)
+    sent = [*replayed("rejected"), *replayed("rejected"), *replayed("rejected", word=later)]
 
-    ids = [dict(message.headers)["ce_id"] for message in (first, again, other) if message]
+    ids = [dict(message.headers)["ce_id"] for message in sent]
     assert ids[0] == ids[1] != ids[2]
 
 

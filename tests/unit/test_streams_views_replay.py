@@ -39,7 +39,6 @@ def test_the_status_decides(status: str, action: str, by_bookkeeper: bool, with_
     assert (found.action, found.by_bookkeeper) == (action, by_bookkeeper)
     assert (fetched.action, fetched.by_bookkeeper) == (with_refetch, by_bookkeeper)
     assert found.reason
-    assert found.sends is (action in ("fetch", "evaluate"))
 
 
 def test_every_status_is_decided_about() -> None:
