@@ -47,7 +47,8 @@ async def prepare_correction(kafka: KafkaSettings, names: TopicNames, model: Rea
     return Correction(
         record=record,
         posted_fingerprint=last.posted_fingerprint,
-        document_fingerprint=last.document_fingerprint or "",
+        # The audit trail keeps the last fingerprint that the document had, also when it is gone.
+        document_fingerprint="" if captured.gone else last.document_fingerprint or "",
         reversed=standing(details.outcomes),
         evaluation=_as_it_is_now(record.id, captured, model),
         moved_to=captured.account_id if captured.account_id != record.account_id else None,

@@ -175,7 +175,7 @@ def posted() -> VoucherPosted:
 
 def log_a_change(cluster: Cluster, now: DocumentCaptured, mapped: int) -> str:
     """Log an invoice that was posted and is `now` something else, with the first mappings of company 10."""
-    fingerprint = "" if now.gone else read_document(now).fingerprint
+    fingerprint = BEFORE.fingerprint if now.gone else read_document(now).fingerprint
     changes = [change_message(cluster.names.public(MAPPING), one, process="cli") for one in MAPPINGS[:mapped]]
     asyncio.run(cluster.send([*changes, message(cluster, DOCUMENT, now), message(cluster, VOUCHER, posted())]))
     facts = {"accountId": "A1", "documentNumber": "INV1", "company": "10", "voucher": VOUCHER_NUMBER}
