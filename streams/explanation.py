@@ -12,7 +12,6 @@ from schemas.errors import UnreadableError
 from schemas.mappings import Change
 from schemas.notifications import DocumentCaptured
 from schemas.vouchers import PostVoucher, VoucherRow
-from streams.accounting import keys
 from streams.accounting.applied import evaluate_applied
 from streams.accounting.documents import read_document
 from streams.accounting.evaluation import Evaluation, evaluate
@@ -152,17 +151,9 @@ def _unexplained(command: PostVoucher, why: str) -> Explanation:
 
 
 def _as_of_then(model: ReadModel, sent: Sent, key: str) -> CurrentMapping | None:
-    """Return a mapping in the version that the command names.
-
-    It names none for what was not set, nor for what decides and has version 0, as the first event of a partition has.
-    """
+    """Return a mapping in the version that the command names; it names none for what nobody had set."""
     version = sent.command.mapping_versions.get(key)
-    if version is not None:
-        return model.mapping(key, version)
-    if not (key == keys.account_key(sent.command.account_id) or key.endswith("/company") or "/rule/" in key):
-        return None
-    known = [one for one in model.mapping_versions(key) if _change(one).at <= sent.at]
-    return known[-1] if known and known[-1].version == 0 else None
+    return None if version is None else model.mapping(key, version)
 
 
 def _change(one: CurrentMapping) -> Change:

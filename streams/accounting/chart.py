@@ -35,7 +35,7 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Whether documents of a type post; version 0 stands for the default that nobody set."""
+    """Whether documents of a type post; version -1 stands for the default that nobody set."""
 
     version: int
     post: bool
@@ -56,6 +56,9 @@ class CompanyTerms:
 
 Entry = Mapped | Rule | CompanyTerms
 
+NOBODYS = -1
+"""The version of what nobody set; versions are offsets, so that of the first event of a partition is 0."""
+
 POSTING_BY_DEFAULT = frozenset({DocumentType.INVOICE, DocumentType.PAYMENT})
 
 
@@ -73,13 +76,13 @@ class Chart(Protocol):
 
 
 def posting_rule(chart: Chart, document_type: DocumentType, company: str | None) -> tuple[str, Rule]:
-    """Return the rule that holds and its key: the company's own, else that of `*`, else the default (version 0)."""
+    """Return the rule that holds and its key: the company's own, else that of `*`, else the default (version -1)."""
     for owner in (company, ALL_COMPANIES) if company else (ALL_COMPANIES,):
         key = keys.rule_key(owner, document_type)
         rule = chart.rule(key)
         if rule is not None:
             return key, rule
-    return keys.rule_key(ALL_COMPANIES, document_type), Rule(0, document_type in POSTING_BY_DEFAULT)
+    return keys.rule_key(ALL_COMPANIES, document_type), Rule(NOBODYS, document_type in POSTING_BY_DEFAULT)
 
 
 def entry_of(event: Model, version: int) -> Entry | None:

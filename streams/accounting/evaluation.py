@@ -12,7 +12,7 @@ from schemas.audit import Gap
 from schemas.base import DocumentType, Status, record_id
 from schemas.mappings import ALL_COMPANIES
 from streams.accounting import keys
-from streams.accounting.chart import Chart, CompanyTerms, Mapped, Rule, posting_rule
+from streams.accounting.chart import NOBODYS, Chart, CompanyTerms, Mapped, Rule, posting_rule
 from streams.accounting.documents import GONE
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.postings import DoesNotAddUpError, Postings, postings_of
@@ -81,7 +81,7 @@ def evaluate_postings(
         )
     if not balances:
         return Evaluation(Status.NOT_POSTED, "zero amount", company=company)
-    terms = terms or CompanyTerms(0)
+    terms = terms or CompanyTerms(NOBODYS)
     voucher = Voucher(
         company=company,
         voucher_type=terms.voucher_type,
@@ -141,8 +141,8 @@ def _before_cutover(dated: date, terms: CompanyTerms | None) -> str | None:
 
 
 def versions_of(*entries: tuple[str, Mapped | Rule | CompanyTerms | None]) -> dict[str, int]:
-    """Return the versions of what somebody set; version 0 is a default."""
-    return {key: entry.version for key, entry in entries if entry and entry.version}
+    """Return the versions of what somebody set."""
+    return {key: entry.version for key, entry in entries if entry and entry.version != NOBODYS}
 
 
 def _warning(document: LedgerDocument) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from schemas.base import Model
 from schemas.mappings import ChartRuleSet, CompanySet
 from schemas.requests import PostingPaused
-from streams.accounting.chart import CompanyTerms, DictChart, Mapped, Rule, entry_of, posting_rule
+from streams.accounting.chart import NOBODYS, CompanyTerms, DictChart, Mapped, Rule, entry_of, posting_rule
 from tests.support.company_10 import (
     CHANGE,
     NOW,
@@ -86,7 +86,7 @@ def test_a_key_of_one_kind_is_not_read_as_another() -> None:
         ([rule("Refund", company="*"), rule("Refund", post=False)], "10", ("10/rule/Refund", Rule(2, post=False))),
         ([rule("Refund", company="*"), rule("Refund", post=False)], "20", ("*/rule/Refund", Rule(1, post=True))),
         ([rule("Refund", company="*"), rule("Refund", post=False)], None, ("*/rule/Refund", Rule(1, post=True))),
-        ([], "10", ("*/rule/Refund", Rule(0, post=False))),
+        ([], "10", ("*/rule/Refund", Rule(NOBODYS, post=False))),
     ],
 )
 def test_a_companys_own_rule_replaces_that_of_all_and_that_the_default(

@@ -7,7 +7,8 @@ import pytest
 
 from schemas.base import Model, Status
 from schemas.notifications import DocumentCaptured
-from streams.accounting.evaluation import Evaluation
+from streams.accounting.chart import NOBODYS, Mapped, Rule
+from streams.accounting.evaluation import Evaluation, versions_of
 from tests.support.company_10 import (
     account,
     adjustment,
@@ -432,3 +433,9 @@ def test_an_account_of_a_company_that_has_no_chart_is_held_with_gaps_of_that_com
     assert gaps(result(INVOICE, account(company="20"))) == [
         {"kind": "product", "company": "20", "matchOn": "sku", "key": "ANL"}
     ]
+
+
+def test_the_first_mapping_of_a_partition_is_named_too_though_its_version_is_zero() -> None:
+    assert versions_of(("account/A1", Mapped(0, "1510")), ("*/rule/Invoice", Rule(NOBODYS, post=True))) == {
+        "account/A1": 0
+    }
