@@ -11,18 +11,18 @@ from schemas.base import DocumentType
 from schemas.errors import ConnectorError
 
 FETCH_SECONDS = Histogram(
-    "zifs_collector_fetch_seconds",
+    "zuora_ifs_collector_fetch_seconds",
     "Time to fetch a document from Zuora whole, waiting for a turn and trying again included",
     ["document_type"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 OUTCOMES = Counter(
-    "zifs_collector_notifications",
+    "zuora_ifs_collector_notifications",
     "Notifications by what came of them",
     ["document_type", "outcome"],
 )
-WAITS = Counter("zifs_collector_zuora_waits", "Times that a request to Zuora has to be tried again", ["error"])
-WAIT_SECONDS = Counter("zifs_collector_zuora_wait_seconds", "Time waited before trying again")
+WAITS = Counter("zuora_ifs_collector_zuora_waits", "Times that a request to Zuora has to be tried again", ["error"])
+WAIT_SECONDS = Counter("zuora_ifs_collector_zuora_wait_seconds", "Time waited before trying again")
 
 _log = structlog.get_logger("collector")
 

@@ -101,6 +101,7 @@ def _first(values: dict[str, str], keys: Iterable[str]) -> str | None:
 
 def _values(fields: Mapping[str, Any]) -> dict[str, str]:
     """Usable values by their plain names; `{"Invoice": {"Id": …}}` tells an `invoiceid`, unless one stands outside."""
+    fields = {**_enveloped(fields), **fields}
     inner = {
         plain(outer + name): _usable(value)
         for outer, group in fields.items()
@@ -109,6 +110,12 @@ def _values(fields: Mapping[str, Any]) -> dict[str, str]:
     }
     top = {plain(name): _usable(value) for name, value in fields.items()}
     return {name: text for values in (inner, top) for name, text in values.items() if text}
+
+
+def _enveloped(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in an object that says nothing of what is in it: `{"data": {"InvoiceId": …}}`."""
+    envelopes = (value for name, value in fields.items() if plain(name) in vocabulary.ENVELOPES)
+    return {name: value for envelope in envelopes if isinstance(envelope, dict) for name, value in envelope.items()}
 
 
 def _usable(value: object) -> str | None:

@@ -1,8 +1,9 @@
 """Where a trace begins: with the caller's, or with a new one (W3C Trace Context, section 3.2)."""
 
 import re
-import secrets
 from collections.abc import Mapping
+
+from streams.log.messages import new_traceparent
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -12,4 +13,4 @@ def trace_of(headers: Mapping[str, str]) -> str:
     given = headers.get("traceparent", "").strip()
     if _TRACEPARENT.fullmatch(given):
         return given
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return new_traceparent()

@@ -41,6 +41,9 @@ OBJECT_ID_KEYS = ("objectid", "id")
 OBJECT_NUMBER_KEYS = ("objectnumber", "documentnumber", "number")
 ACCOUNT_ID_KEYS = ("accountid",)
 
+ENVELOPES = ("data", "payload", "body", "callout", "notification", "parameters")
+"""Objects in custom bodies that say nothing of what is in them."""
+
 TYPED_ID_KEYS = {
     "adjustmentid": DocumentType.ADJUSTMENT,
     "invoiceitemadjustmentid": DocumentType.ADJUSTMENT,

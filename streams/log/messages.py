@@ -1,5 +1,6 @@
 """Events and dead letters as Kafka takes them: key, value, headers."""
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,11 @@ class Message:
     partition: int | None = None
 
 
+def new_traceparent() -> str:
+    """Return the `traceparent` of a trace that begins here (W3C Trace Context, section 3.2)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
 def event_message(
     topic: str,
     key: str,
@@ -33,8 +39,12 @@ def event_message(
     traceparent: str | None = None,
     partition: int | None = None,
 ) -> Message:
-    """Return an event under its key, with its CloudEvents attributes; `process` is who says it, such as `collector`."""
-    envelope = Envelope(event_id, type(event).__name__, f"{SOURCE}/{process}", subject, time, traceparent)
+    """Return an event under its key, with its CloudEvents attributes; `process` is who says it, such as `collector`.
+
+    Without a `traceparent` that led to it, a trace begins with it.
+    """
+    trace = traceparent or new_traceparent()
+    envelope = Envelope(event_id, type(event).__name__, f"{SOURCE}/{process}", subject, time, trace)
     return enveloped(topic, key, encode(event), envelope, partition)
 
 

@@ -69,6 +69,10 @@ GOOD: list[tuple[Any, str]] = [
     ({"event": "InvoicePosted", "objectId": " 1 "}, "Invoice"),
     ({"event": "InvoicePosted", "InvoiceNumber": "1"}, "Invoice"),
     ({"event": "InvoicePosted", "Invoice": {"Id": "1"}}, "Invoice"),
+    ({"event": "InvoicePosted", "data": {"id": "1"}}, "Invoice"),
+    ({"data": {"InvoiceId": "1"}}, "Invoice"),
+    ({"payload": {"Invoice": {"Id": "1"}, "Account": {"Id": "2"}}}, "Invoice"),
+    ({"data": {"RefundId": "2"}, "RefundId": "1"}, "Refund"),
     ({"Invoice": {"Id": "1", "InvoiceNumber": "INV1"}, "Account": {"Id": "2"}}, "Invoice"),
 ]
 
@@ -177,6 +181,12 @@ def test_fields_are_bounded_and_the_id_is_found_all_the_same() -> None:
 )
 def test_what_is_of_no_type_that_we_know_is_unknown(fields: dict[str, Any]) -> None:
     assert isinstance(read(fields), Unknown)
+
+
+def test_the_id_of_another_object_inside_is_never_taken_for_the_documents() -> None:
+    result = read({"event": "InvoicePosted", "Account": {"Id": "2"}})
+
+    assert isinstance(result, Unreadable)
 
 
 def test_an_unknown_callout_keeps_its_object_id() -> None:
