@@ -206,9 +206,7 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
         "ZIFS_INGRESS__ALLOW_ANONYMOUS": "true",
     }
     command = [sys.executable, "-m", "agents", "ingress"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         asyncio.run(eventually_alive(process, f"http://127.0.0.1:{port}/healthz"))
         started = time.monotonic()
