@@ -61,6 +61,7 @@ class Explanation:
     """A voucher explained; `differences` names what comes out otherwise than it was sent, normally nothing."""
 
     reference: str
+    currency: str
     differences: tuple[str, ...]
     rows: tuple[ExplainedRow, ...]
     sources: Mapping[str, Source]
@@ -79,6 +80,7 @@ class Explanation:
         """Return it for programs: each origin with its mappings in full."""
         return {
             "reference": self.reference,
+            "currency": self.currency,
             "identical": self.identical,
             "differences": list(self.differences),
             "rows": [
@@ -140,6 +142,7 @@ def _explained(model: ReadModel, sent: Sent, document: LedgerDocument, booked: D
     named = [*command.mapping_versions, *(key for row in parts for origin in row for key in origin.keys)]
     return Explanation(
         reference=command.reference,
+        currency=command.currency,
         differences=_differences(command, document, evaluation),
         rows=tuple(ExplainedRow(row, part) for row, part in zip(command.rows, parts, strict=True)),
         sources={key: _source(found) for key in named if (found := chart.source(key))},
@@ -147,7 +150,8 @@ def _explained(model: ReadModel, sent: Sent, document: LedgerDocument, booked: D
 
 
 def _unexplained(command: PostVoucher, why: str) -> Explanation:
-    return Explanation(command.reference, (why,), tuple(ExplainedRow(row, ()) for row in command.rows), {})
+    rows = tuple(ExplainedRow(row, ()) for row in command.rows)
+    return Explanation(command.reference, command.currency, (why,), rows, {})
 
 
 def _as_of_then(model: ReadModel, sent: Sent, key: str) -> CurrentMapping | None:

@@ -14,11 +14,14 @@ from agents.serving import start_site
 from schemas.base import Model
 from schemas.envelope import decode_any
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
-from schemas.topics import DOCUMENT, MAPPING, REQUEST
+from schemas.topics import DOCUMENT, MAPPING, REQUEST, VOUCHER_COMMAND
+from schemas.vouchers import PostVoucher
 from streams.accounting.documents import read_document
+from streams.accounting.evaluation import evaluate
 from streams.log.messages import event_message
 from streams.log.reader import read_to_end
 from streams.mapping_changes import change_message
+from streams.projection.chart import ProjectedChart
 from streams.projection.feed import catch_up
 from streams.projection.projector import PROJECTED, Projector
 from streams.projection.queries import ReadModel
@@ -48,14 +51,20 @@ async def console(cluster: Cluster, tmp_path: Path) -> AsyncIterator[aiohttp.Cli
         step("Invoice:1", "rejected", accountId="A1"),
         step("Invoice:I1", "changed-after-posting", accountId="A1", **MARKS),
     )
-    path = tmp_path / "console.sqlite"
-    with Store(path) as store:
-        projector = Projector(store, cluster.names)
-        await catch_up(projector, cluster.kafka, cluster.names, PROJECTED, lambda _done, _behind: None)
-    site = await start_site(create_app(cluster.settings, ReadModel(path), FeedState()), "127.0.0.1", 0)
+    model = await read(cluster, tmp_path)
+    site = await start_site(create_app(cluster.settings, model, FeedState()), "127.0.0.1", 0)
     async with aiohttp.ClientSession(site.url, headers={"Authorization": "Bearer run-it"}) as session:
         yield session
     await site.stop()
+
+
+async def read(cluster: Cluster, folder: Path) -> ReadModel:
+    """Bring the console's read model up to the log."""
+    path = folder / "console.sqlite"
+    with Store(path) as store:
+        projector = Projector(store, cluster.names)
+        await catch_up(projector, cluster.kafka, cluster.names, PROJECTED, lambda _done, _behind: None)
+    return ReadModel(path)
 
 
 async def post(console: aiohttp.ClientSession, path: str, **body: Any) -> tuple[int, Any]:
@@ -99,3 +108,30 @@ async def test_a_correction_is_for_what_the_person_saw(console: aiohttp.ClientSe
     [asked] = await requests(cluster)
     assert isinstance(asked, CorrectionRequested)
     assert (asked.actor, asked.posted_fingerprint, asked.document_fingerprint) == ("ops", *MARKS.values())
+
+
+async def test_the_page_of_a_record_tells_why_its_voucher_is_as_it_is(
+    console: aiohttp.ClientSession, cluster: Cluster, tmp_path: Path
+) -> None:
+    model = await read(cluster, tmp_path)
+    document = read_document(NOW)
+    voucher = evaluate(document, ProjectedChart(model.mapping)).voucher
+    assert voucher
+    command = PostVoucher(
+        command_id="c", app_id="app", record_id=NOW.record_id, document_type=NOW.document_type, account_id="A1",
+        reference="INV1-X", fingerprint=document.fingerprint, document_offset=0, company="10", voucher_type="M",
+        voucher_date=voucher.voucher_date, rate_date=voucher.rate_date, text=voucher.text, currency="EUR",
+        currency_type="1", rows=voucher.rows, rest_row=voucher.rest_row, mapping_versions=voucher.versions,
+    )  # fmt: skip
+    name = cluster.names.public(VOUCHER_COMMAND)
+    sent = event_message(name, "10", command, event_id="c", process="test", subject=NOW.record_id, time=START)
+    await cluster.send([sent])
+    await read(cluster, tmp_path)
+
+    async with console.get("/records/Invoice:I1") as answer:
+        text = await answer.text()
+    assert answer.status == 200, text
+    assert "Why this voucher" in text
+    assert "it comes out identical" in text
+    assert "10/product/sku/ANL" in text
+    assert "eva" in text
