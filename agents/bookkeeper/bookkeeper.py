@@ -18,17 +18,15 @@ from schemas.requests import CorrectionRequested, ReplayRequested, Request, Sett
 from schemas.topics import TopicNames
 from schemas.vouchers import PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.bookkeeping import (
-    has_new_unapplied,
     release,
     take_document,
     take_over,
     take_pending,
     take_unreadable,
 )
-from streams.accounting.decisions import Arrival, Asking, Decision, Held
+from streams.accounting.decisions import Arrival, Asking, Decision
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key
-from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.outcomes import take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
@@ -121,18 +119,8 @@ class Bookkeeper:
             arrival = Arrival(asking, account_id, captured, None)
             self._carry_out(event, work, record_id, take_unreadable(state, held, arrival, str(error)))
             return
-        asking = await self._with_base(partition, state, document, asking)
         arrival = Arrival(asking, account_id, captured, document)
         self._carry_out(event, work, record_id, take_document(state, held, arrival, partition.terms))
-
-    async def _with_base(
-        self, partition: Partition, state: RecordState | None, document: LedgerDocument | None, asking: Asking
-    ) -> Asking:
-        """Add the voucher that stands, where a change of a payment's U may follow from it."""
-        if state is None or document is None or not has_new_unapplied(state, document):
-            return asking
-        base = await self._logged.voucher(partition.number, state.standing[0].offset)
-        return asking.with_base(base)
 
     async def _on_handed_over(self, event: Event, work: Work, partition: Partition) -> None:
         handed = decode(HandedOver, event.value)
@@ -183,22 +171,17 @@ class Bookkeeper:
             # The mark goes on first: whoever comes after it in this release is not behind it.
             running = partition.waiting.running[key]
             partition.waiting.running[key] = Running(place, running.until, running.cause)
-            decision = await self._released(partition, name, held[name], documents[name])
-            if decision is not None:
-                partition.carry_out(work, teller, record_of(name)[1], decision, asked.cause)
+            account_id, record_id = record_of(name)
+            state = partition.state(account_id, record_id)
+            if state is not None:
+                asking = Asking(held[name].document_offset, held[name].event_id, self._clock())
+                decision = release(state, held[name], documents[name], asking, partition.terms)
+                partition.carry_out(work, teller, record_id, decision, asked.cause)
         running = partition.waiting.running[key]
         if partition.waiting.next_places(key, running.after, running.until, 1):
             partition.go_on(work, teller, key, running)
         else:
             partition.end_release(key)
-
-    async def _released(self, partition: Partition, name: str, held: Held, document: LedgerDocument) -> Decision | None:
-        state = partition.state(*record_of(name))
-        if state is None:
-            return None
-        asking = Asking(held.document_offset, held.event_id, self._clock())
-        asking = await self._with_base(partition, state, document, asking)
-        return release(state, held, document, asking, partition.terms)
 
     # --- outcomes and requests ---------------------------------------------------------------------------------------
 
@@ -227,9 +210,7 @@ class Bookkeeper:
 
     async def _after_pending(self, partition: Partition, state: RecordState) -> tuple[Decision | None, str]:
         pending = await self._newest(partition, state, state.document_event)
-        asking = await self._with_base(partition, state, pending.document, pending.asking)
-        arrival = Arrival(asking, pending.account_id, pending.captured, pending.document)
-        return take_pending(state, arrival, partition.terms), asking.event_id
+        return take_pending(state, pending, partition.terms), pending.asking.event_id
 
     async def _on_progress(self, event: Event, work: Work, partition: Partition) -> None:
         progressed = decode(PostingProgressed, event.value)
@@ -255,7 +236,6 @@ class Bookkeeper:
         match wish:
             case ReplayRequested():
                 asking = newest.asking.moved_to(wish.date)
-                asking = await self._with_base(partition, state, newest.document, asking)
                 newest = Arrival(asking, newest.account_id, newest.captured, newest.document)
                 return take_replay(state, held, wish, newest, partition.terms)
             case CorrectionRequested():

@@ -8,7 +8,7 @@ from decimal import Decimal
 from schemas.audit import Gap
 from schemas.base import Status
 from schemas.notifications import DocumentCaptured
-from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted
+from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.accounting.chart import CompanyTerms
 from streams.accounting.evaluation import Evaluation
 from streams.accounting.ledger_document import LedgerDocument
@@ -79,7 +79,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Why a document is looked at now, and what is at hand for it."""
+    """Why a document is looked at now."""
 
     offset: int
     """Of the document in `zuora.document.v1`."""
@@ -89,12 +89,6 @@ class Asking:
     """The present moment."""
     voucher_date: date | None = None
     """Where a person moved it."""
-    base: VoucherPosted | None = None
-    """The voucher that stands for the document, where a change of U may follow from it."""
-
-    def with_base(self, base: VoucherPosted) -> "Asking":
-        """Return it with the voucher that stands."""
-        return replace(self, base=base)
 
     def moved_to(self, voucher_date: date | None) -> "Asking":
         """Return it with the date that a person gave the voucher."""

@@ -110,10 +110,21 @@ def _posted(known: RecordState, posted: VoucherPosted, offset: int) -> RecordSta
         reference=posted.reference,
         standing=standing,
         posted_fingerprint=posted.fingerprint,
+        rate=(
+            posted.company_currency,
+            format(posted.rate, "f"),
+            format(posted.conversion_factor, "f"),
+            posted.inverted,
+        ),
         booked_unapplied=None if posted.unapplied is None else str(posted.unapplied),
         vouchers=_with_number(known.vouchers, posted),
     )
     return replace(told, status=told.status_in_ledger)
+
+
+def _rate_of(posted: VoucherPosted) -> tuple[str, str, str, bool]:
+    factor = format(posted.conversion_factor, "f")
+    return posted.company_currency, format(posted.rate, "f"), factor, posted.inverted
 
 
 def _time_of(outcome: Outcome) -> datetime:

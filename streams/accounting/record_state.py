@@ -54,6 +54,8 @@ class RecordState:
     """Of the document whose voucher stands."""
     booked_unapplied: str | None = None
     """A payment's U as it is booked."""
+    rate: tuple[str, str, str, bool] | None = None
+    """Of the document's own voucher: company currency, rate, conversion factor, whether quoted inverted."""
     reversed_reference: str | None = None
     """Of the document's own voucher that was reversed last."""
     correction: str | None = None
@@ -116,6 +118,7 @@ class RecordState:
         values["status"] = Status(values["status"])
         for name in ("vouchers", "handled_requests"):
             values[name] = tuple(values.get(name, ()))
+        values["rate"] = tuple(values["rate"]) if "rate" in values else None
         for name in _OF_A_FINGERPRINT:
             if values.get(name) == _SAME:
                 values[name] = values["fingerprint"]
@@ -151,6 +154,7 @@ _SHORT = {
     "standing": "st",
     "posted_fingerprint": "pf",
     "booked_unapplied": "bu",
+    "rate": "rt",
     "reversed_reference": "rr",
     "correction": "cr",
     "correction_date": "cd",

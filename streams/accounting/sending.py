@@ -18,7 +18,6 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
     """Send a voucher; its reference is a digest of the document, its command id of that and of what asked for it."""
     name = reference_of(state, document)
     command_id = event_id("command", name, asking.event_id)
-    base = asking.base if state.standing else None
     command = assembled(
         PostVoucher,
         command_id=command_id,
@@ -40,7 +39,7 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         currency_type=voucher.currency_type or terms.currency_type,
         rows=voucher.rows,
         rest_row=voucher.rest_row,
-        known_rate=None if base is None else known_rate(base),
+        known_rate=_rate_of_the_first(state) if state.standing else None,
         mapping_versions=voucher.versions,
     )
     steps = (step(state, state.status, Status.READY), step(state, Status.READY, Status.POSTING))
@@ -67,13 +66,13 @@ def reference_of(state: RecordState, document: LedgerDocument) -> str:
     return applied_reference(document.number, document.document_id, newest, booked, document.unapplied)
 
 
-def known_rate(base: VoucherPosted) -> KnownRate:
-    """Return the rate of a voucher, for what changes it later."""
+def _rate_of_the_first(state: RecordState) -> KnownRate | None:
+    """Return the rate of the document's own voucher, for a change of its U."""
+    if state.rate is None:
+        return None
+    currency, rate, factor, inverted = state.rate
     return KnownRate(
-        company_currency=base.company_currency,
-        rate=base.rate,
-        conversion_factor=base.conversion_factor,
-        inverted=base.inverted,
+        company_currency=currency, rate=Decimal(rate), conversion_factor=Decimal(factor), inverted=inverted
     )
 
 
@@ -111,7 +110,12 @@ def reverse(
         currency=base.currency,
         currency_type=(company.currency_type if company else None) or terms.currency_type,
         rows=tuple(_swapped(row) for row in base.rows),
-        known_rate=known_rate(base),
+        known_rate=KnownRate(
+            company_currency=base.company_currency,
+            rate=base.rate,
+            conversion_factor=base.conversion_factor,
+            inverted=base.inverted,
+        ),
     )
     told = step(state, state.status, Status.POSTING, f"reversing {base.reference}")
     sent = replace(

@@ -28,6 +28,8 @@ STALL_SECONDS = 30.0
 """How long a read that is not at its end may go without an answer from a broker."""
 BATCH_RECORDS = 5_000
 POLL_MILLISECONDS = 500
+READ_OVER_RECORDS = 500
+"""A gap between wanted offsets that is read over: a seek throws away what was fetched and asks the broker again."""
 FETCH_BYTES = 24 * 1024 * 1024
 """Bytes of one answer of a broker: room for one largest message of 16 MiB, and a bound for memory."""
 
@@ -163,20 +165,40 @@ async def read_many(kafka: KafkaSettings, places: Collection[tuple[str, int, int
         TopicsError: there is nothing at one of the offsets.
 
     """
-    if not places:
-        return []
-    async with _errors_in_our_words(kafka), _consumer(kafka) as consumer:
-        return [await _read_at(consumer, TopicPartition(*place[:2]), place[2]) for place in places]
+    wanted: dict[Any, set[int]] = {}
+    for topic, partition, offset in places:
+        wanted.setdefault(TopicPartition(topic, partition), set()).add(offset)
+    found: dict[tuple[str, int, int], LogRecord] = {}
+    if wanted:
+        async with _errors_in_our_words(kafka), _consumer(kafka) as consumer:
+            for partition, offsets in wanted.items():
+                found |= {
+                    (partition.topic, partition.partition, record.offset): record
+                    for record in await _read_offsets(consumer, partition, sorted(offsets))
+                }
+    return [found[place] for place in places]
 
 
-async def _read_at(consumer: Any, partition: Any, offset: int) -> LogRecord:
+async def _read_offsets(consumer: Any, partition: Any, offsets: list[int]) -> list[LogRecord]:
+    """Read these offsets in one pass; what lies between them is read over where that is quicker than to seek."""
     consumer.assign([partition])
-    consumer.seek(partition, offset)
-    async with asyncio.timeout(CONNECT_SECONDS):
-        record = _record(await consumer.getone())
-    if record.offset != offset:
-        raise TopicsError(f"the log has no record {partition.topic}/{partition.partition}/{offset} any more")
-    return record
+    consumer.seek(partition, offsets[0])
+    found: list[LogRecord] = []
+    while len(found) < len(offsets):
+        expected = offsets[len(found)]
+        if expected - await consumer.position(partition) > READ_OVER_RECORDS:
+            consumer.seek(partition, expected)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            polled = await consumer.getmany(
+                partition, timeout_ms=int(CONNECT_SECONDS * 1000), max_records=BATCH_RECORDS
+            )
+        for record in polled.get(partition, ()):
+            if len(found) < len(offsets) and record.offset == offsets[len(found)]:
+                found.append(_record(record))
+        if len(found) < len(offsets) and await consumer.position(partition) > offsets[len(found)]:
+            place = f"{partition.topic}/{partition.partition}/{offsets[len(found)]}"
+            raise TopicsError(f"the log has no record {place} any more")
+    return found
 
 
 async def _partitions(kafka: KafkaSettings, topics: Collection[str]) -> tuple[str, list[Any]]:
