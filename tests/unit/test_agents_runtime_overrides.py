@@ -351,3 +351,14 @@ async def test_a_commit_that_hangs_does_not_hold_up_a_rebalance(app: HardenedApp
     await app.stage.let_go()
 
     assert asyncio.get_running_loop().time() - began < 2
+
+
+def test_a_changelog_that_is_written_and_not_read_is_no_stuck_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = object.__new__(hardened_thread.HardenedThread)  # without a consumer, whose positions nobody must ask for
+    asked: list[TP] = []
+    monkeypatch.setattr(thread, "_verify_aiokafka_event_path", lambda _now, tp: asked.append(tp))
+    changelog = TP("zuora-ifs-poster-commands-changelog", 0)
+
+    thread.verify_event_path(301.0, changelog)
+
+    assert asked == [changelog]
