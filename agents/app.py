@@ -24,6 +24,7 @@ from agents.poster.poster import Poster
 from agents.runtime import StateTable, StreamApp, Timing, run_process
 from agents.serving import add_probes, run, start_site
 from schemas import topics
+from schemas.credentials import System
 from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
@@ -33,6 +34,9 @@ from streams.settings import Settings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.zuora.client import ZuoraClient, zuora_session, zuora_tokens
+from streams.vault.current import CurrentCredentials, chosen, without_vault
+from streams.vault.records import Vault
+from streams.vault.watcher import VaultWatcher
 
 FETCHES_AT_ONCE = 64
 """More than Zuora's 40 at a time, so that a document of many pages leaves no slot unused."""
@@ -46,6 +50,8 @@ class Wiring:
     names: TopicNames
     producer: LogProducer
     resources: AsyncExitStack
+    watcher: VaultWatcher
+    """Keeps the tokens of clients up to date with the vault; `settings` have the credentials of the start."""
 
     def app(self, agent: str) -> StreamApp:
         """Return the stream app of an agent, without its handlers."""
@@ -77,7 +83,8 @@ async def collector(wiring: Wiring) -> StreamApp:
     tables = wiring.tables(app, "collector")
     notifications = names.public(topics.NOTIFICATION)
     share = share_of_limits(lambda: len(app.assigned_partitions(notifications)), settings.kafka.partitions)
-    session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share))
+    tokens = wiring.watcher.serve(System.ZUORA, zuora_tokens(settings.zuora))
+    session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share, tokens=tokens))
     agent = Collector(ZuoraClient(session, on_wait=on_zuora_wait), names, tables["objects"])
     app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
     # These mostly sleep until their time has come; what is handed over must not queue behind them.
@@ -120,9 +127,8 @@ async def poster(wiring: Wiring) -> StreamApp:
     app, names, settings = wiring.app("poster"), wiring.names, wiring.settings
     commands = names.public(topics.VOUCHER_COMMAND)
     await refuse_second_app(settings.kafka, agent="poster", group=app.app_id, topic=commands)
-    service = await wiring.resources.enter_async_context(
-        connected(settings.ifs, token_source(settings.ifs), budget_of(settings.ifs))
-    )
+    tokens = wiring.watcher.serve(System.IFS, token_source(settings.ifs))
+    service = await wiring.resources.enter_async_context(connected(settings.ifs, tokens, budget_of(settings.ifs)))
     agent = Poster(
         IfsClient(service, settings.ifs),
         names=names,
@@ -151,26 +157,33 @@ def run_worker(settings: Settings, agents: Sequence[str]) -> None:
 
 async def _work(settings: Settings, agents: Sequence[str]) -> int:
     names = TopicNames(prefix=settings.kafka.topic_prefix, app_id=settings.app_id)
-    _require_far_sides(settings, agents)
+    if not settings.vault.keys:  # then no vault can help, and what is missing is told before Kafka is asked
+        _require_far_sides(without_vault(settings), agents)
+    vault = Vault(settings)
     await require_topics(settings.kafka, names)
+    contents = await vault.contents()
+    current = await chosen(settings, vault, contents)
+    _require_far_sides(current, agents)
+    watcher = VaultWatcher(vault, contents, current)
     async with AsyncExitStack() as resources:
         producer = LogProducer(settings.kafka, client_id=f"{settings.app_id}-worker")
-        wiring = Wiring(settings, names, producer, resources)
+        wiring = Wiring(current.settings, names, producer, resources, watcher)
         apps = [await AGENTS[name](wiring) for name in agents]
+        await resources.enter_async_context(watcher.running())
         site = await start_site(_probes(apps), settings.worker.host, settings.worker.port)
         resources.push_async_callback(site.stop)
         return await run_process(apps, producer)
 
 
-def _require_far_sides(settings: Settings, agents: Sequence[str]) -> None:
+def _require_far_sides(current: CurrentCredentials, agents: Sequence[str]) -> None:
     """Name a missing setting of a far side before anything is started."""
-    checks: dict[str, Callable[[], object]] = {
-        "collector": lambda: zuora_tokens(settings.zuora),
-        "poster": lambda: token_source(settings.ifs),
+    checks: dict[str, tuple[System, Callable[[], object]]] = {
+        "collector": (System.ZUORA, lambda: zuora_tokens(current.settings.zuora)),
+        "poster": (System.IFS, lambda: token_source(current.settings.ifs)),
     }
-    for name in agents:
-        if name in checks:
-            checks[name]()
+    for system, check in (checks[name] for name in agents if name in checks):
+        current.require(system)
+        check()
 
 
 def _probes(apps: Sequence[StreamApp]) -> web.Application:

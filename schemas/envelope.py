@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from schemas.audit import RecordStatusChanged
 from schemas.base import Model
+from schemas.credentials import CredentialSealed
 from schemas.errors import UnreadableError
 from schemas.mappings import (
     AccountMappingRemoved,
@@ -71,6 +72,7 @@ EVENT_TYPES: dict[str, type[Model]] = {
         ReleaseNext,
         HandedOver,
         PostingProgressed,
+        CredentialSealed,
     )
 }
 """`ce_type` to model: every event on every topic."""

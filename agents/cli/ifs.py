@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from schemas.credentials import System
 from schemas.errors import ConnectorError
 from streams.settings import Settings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
+from streams.vault.current import current_credentials
 
 PATIENCE_SECONDS = 15.0
 
@@ -36,8 +38,9 @@ def ask_ifs(settings: Settings, question: Callable[[IfsClient], Awaitable[T]]) -
 
 
 async def _ask(settings: Settings, question: Callable[[IfsClient], Awaitable[T]]) -> T:
-    async with (
-        asyncio.timeout(PATIENCE_SECONDS),
-        connected(settings.ifs, token_source(settings.ifs), budget_of(settings.ifs)) as service,
-    ):
-        return await question(IfsClient(service, settings.ifs))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        current = await current_credentials(settings)
+        current.require(System.IFS)
+        ifs = current.settings.ifs
+        async with connected(ifs, token_source(ifs), budget_of(ifs)) as service:
+            return await question(IfsClient(service, ifs))

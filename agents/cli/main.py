@@ -18,6 +18,7 @@ PROGRAM = "zuora-ifs"
 
 # Command -> module and the click command in it, imported only when called: a start takes a fraction of a second.
 COMMANDS = {
+    "credentials": "agents.cli.credentials:credentials",
     "demo": "agents.cli.demo:demo",
     "ping": "agents.cli.ping:ping",
     "schemas": "agents.cli.schemas:schemas",

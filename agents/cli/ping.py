@@ -11,6 +11,7 @@ from agents.cli.output import json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from schemas import topics
 from schemas.base import DocumentType, utc_now
+from schemas.credentials import System
 from schemas.errors import ConnectorError, TopicsError
 from schemas.mappings import ALL_COMPANIES
 from streams.accounting.chart import CompanyTerms, DictChart, posting_rule
@@ -21,6 +22,7 @@ from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.ifs.set_up import Finding, Result, Terms, check_company
 from streams.systems.zuora.client import zuora_tokens
+from streams.vault.current import CurrentCredentials, current_credentials
 
 WHAT_LOWERS_RECEIVABLES = (DocumentType.CREDIT_MEMO, DocumentType.REFUND)
 
@@ -40,8 +42,11 @@ def ping(*, companies: tuple[str, ...], as_json: bool) -> None:
     if findings[0].result is Result.OK:
         chart, mapped, trouble = _mapped(settings)
         known = known or mapped
-        findings += trouble
-    findings += asyncio.run(_far_sides(settings, known, chart))
+        current = asyncio.run(current_credentials(settings))
+        findings += trouble or _vault(current)
+    else:
+        current = CurrentCredentials(settings, dict.fromkeys(System, "without Kafka there is no vault"))
+    findings += asyncio.run(_far_sides(current, known, chart))
     _tell(findings, as_json=as_json)
     sys.exit(1 if any(finding.result is Result.FAILED for finding in findings) else 0)
 
@@ -59,8 +64,13 @@ def _mapped(settings: Settings) -> tuple[DictChart | None, list[str], list[Findi
     return chart, sorted(named - {ALL_COMPANIES}), []
 
 
-async def _far_sides(settings: Settings, companies: Sequence[str], chart: DictChart | None) -> list[Finding]:
-    findings = [await _guarded("Zuora", _zuora(settings)), await _guarded("IFS Cloud", _ifs(settings))]
+def _vault(current: CurrentCredentials) -> list[Finding]:
+    return [Finding("vault", Result.WARNING, why) for why in dict.fromkeys(current.troubles.values())]
+
+
+async def _far_sides(current: CurrentCredentials, companies: Sequence[str], chart: DictChart | None) -> list[Finding]:
+    settings = current.settings
+    findings = [await _guarded("Zuora", _zuora(current)), await _guarded("IFS Cloud", _ifs(current))]
     if findings[-1].result is Result.OK:
         async with connected(settings.ifs, token_source(settings.ifs), budget_of(settings.ifs)) as service:
             client = IfsClient(service, settings.ifs)
@@ -91,14 +101,16 @@ async def _kafka(settings: Settings) -> str:
         return f"reachable at {settings.kafka.bootstrap_servers}"
 
 
-async def _zuora(settings: Settings) -> str:
-    await zuora_tokens(settings.zuora).token()
-    return f"reachable at {settings.zuora.base_url}, credentials are good"
+async def _zuora(current: CurrentCredentials) -> str:
+    current.require(System.ZUORA)
+    await zuora_tokens(current.settings.zuora).token()
+    return f"reachable at {current.settings.zuora.base_url}, credentials are good"
 
 
-async def _ifs(settings: Settings) -> str:
-    await token_source(settings.ifs).token()
-    return f"reachable at {settings.ifs.base_url}, credentials are good"
+async def _ifs(current: CurrentCredentials) -> str:
+    current.require(System.IFS)
+    await token_source(current.settings.ifs).token()
+    return f"reachable at {current.settings.ifs.base_url}, credentials are good"
 
 
 async def _guarded(check: str, told: Awaitable[str]) -> Finding:
