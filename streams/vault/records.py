@@ -110,13 +110,21 @@ class Vault:
             done = done | to_seal
             # What somebody stored while we sealed what was there holds, and must not be hidden by ours.
             records, end = await self._since(end)
-            given = await self.credentials(Contents().with_records(records))
-            to_seal = {
-                system: one
-                for system, one in given.items()
-                if system not in done or not one.is_the_same_as(done[system])
-            }
+            to_seal = await self._others(records, done)
         return done
+
+    async def _others(
+        self, records: Iterable[LogRecord], known: Mapping[System, Credential]
+    ) -> dict[System, Credential]:
+        """Return the last of these that are not what we know already; ours may lie behind them."""
+        found: dict[System, Credential] = {}
+        for record in records:
+            system = KEYS[record.key or b""]
+            if record.value:
+                one = await self.opened(system, record)
+                if system not in known or not one.is_the_same_as(known[system]):
+                    found[system] = one
+        return found
 
     async def _since(self, read_to: Mapping[Position, int]) -> tuple[list[LogRecord], dict[Position, int]]:
         bounds = await log_bounds(self.kafka, [self.topic])
