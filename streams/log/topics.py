@@ -108,7 +108,7 @@ async def check_topics(kafka: KafkaSettings, names: TopicNames) -> list[str]:
     return [
         difference
         for topic in declared
-        for difference in _differences(topic, present.get(topic.name), configs.get(topic.name, {}))
+        for difference in _differences(topic, present.get(topic.name), configs.get(topic.name))
     ]
 
 
@@ -201,20 +201,25 @@ async def _await_leaders(admin: AIOKafkaAdminClient, names: set[str]) -> None:
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """Return the settings of those topics that are still there."""
     if not names:
         return {}
     answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     configs: dict[str, dict[str, str]] = {}
     for answer in answers:
         for code, message, _type, name, entries in answer.resources:
+            if for_code(code) is UnknownTopicOrPartitionError:
+                continue
             if code:
                 raise TopicsError(f"{name}: its settings cannot be read: {message or for_code(code).__name__}")
             configs[name] = {entry[0]: entry[1] for entry in entries}
     return configs
 
 
-def _differences(topic: DeclaredTopic, partitions: Partitions | None, config: Mapping[str, str]) -> Iterator[str]:
-    if partitions is None:
+def _differences(
+    topic: DeclaredTopic, partitions: Partitions | None, config: Mapping[str, str] | None
+) -> Iterator[str]:
+    if partitions is None or config is None:
         yield f"{topic.name}: missing"
         return
     yield from _partition_differences(topic, partitions)
