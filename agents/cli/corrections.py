@@ -10,10 +10,11 @@ from agents.cli.output import actor_option, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.vouchers import print_rows
 from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND
+from streams.accounting.voucher import swapped
 from streams.corrections import prepare_correction
 from streams.replaying import record_named
 from streams.requests import RequestError, check_settlement, correction_message, settlement_message
-from streams.views.correction import Correction, swapped
+from streams.views.correction import Correction
 
 
 @click.command("correct")

@@ -5,7 +5,7 @@ ids, and never counts.
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from schemas.base import DocumentType, Status
@@ -147,7 +147,7 @@ def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
         amount=known.amount if captured.amount is None else format(captured.amount, "f"),
         document_offset=asking.offset,
         document_event=asking.event_id,
-        fingerprint=arrival.document.fingerprint if arrival.document else known.fingerprint,
+        fingerprint=arrival.document.fingerprint if arrival.document else "",
         is_awaiting_hand_over=(known.is_awaiting_hand_over or _was_elsewhere(known, arrival))
         and not known.is_handed_over,
     )
@@ -214,18 +214,30 @@ def _while_free(
 ) -> Decision:
     """Nothing of it is in IFS or on its way: the newest state takes the place of what was."""
     document = arrival.document
-    if state is not None and state.status is Status.SETTLED_BY_HAND:
+    if state is not None and state.awaited_by is None and _is_left_alone(state, document):
         return noted(known, held, SEEN_AGAIN)
     if document is None:
         return moved(known, Status.NOT_POSTED, arrival.asking.at, reason=GONE)
-    if state is None:
-        return settle(known, held, document, arrival.asking, terms)
-    if state.status is Status.REJECTED and document.fingerprint == state.sent_fingerprint:
-        return noted(known, held, SEEN_AGAIN)
-    if held is None and arrival.asking.event_id == state.document_event:
-        return noted(known, held, SEEN_AGAIN)
-    if state.status is Status.CORRECTED and not document.posts:
-        return noted(known, held, SEEN_AGAIN)
     fresh = replace(held, fetched_at=None) if held else None
-    decision = settle(known, fresh, document, arrival.asking, terms)
-    return decision if decision.steps else noted(decision.state, decision.held, SEEN_AGAIN)
+    asked = replace(known, awaited_by=None, awaited_date=None)
+    decision = settle(asked, fresh, document, _asked_for(known, arrival.asking), terms)
+    is_news = bool(decision.steps) or state is None
+    return decision if is_news else noted(decision.state, decision.held, SEEN_AGAIN)
+
+
+def _is_left_alone(state: RecordState, document: LedgerDocument | None) -> bool:
+    """Whether a document that comes again finds its record as a person left it, or is to find it."""
+    if state.status is Status.SETTLED_BY_HAND:
+        return True
+    if state.status is Status.CORRECTED:
+        return document is None or not document.posts
+    is_refused = state.status is Status.REJECTED
+    return is_refused and document is not None and document.fingerprint == state.sent_fingerprint
+
+
+def _asked_for(state: RecordState, asking: Asking) -> Asking:
+    """Return who asks: where a person wanted the fetch, their request, so that a refused voucher is a new command."""
+    if state.awaited_by is None:
+        return asking
+    dated = date.fromisoformat(state.awaited_date) if state.awaited_date else None
+    return replace(asking, event_id=state.awaited_by, voucher_date=dated)

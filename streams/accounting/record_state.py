@@ -68,6 +68,10 @@ class RecordState:
     """Another account's partition has the document still."""
     is_handed_over: bool = False
     """It was handed over to here."""
+    awaited_by: str | None = None
+    """Id of the request that asked for a fresh fetch: the next document is evaluated, also when it is the same."""
+    awaited_date: str | None = None
+    """The voucher date that it gave."""
     vouchers: tuple[dict[str, Any], ...] = ()
     """All vouchers in IFS, as their numbers, reversals too; the last one is the newest."""
     handled_requests: tuple[str, ...] = ()
@@ -161,6 +165,8 @@ _SHORT = {
     "handed_to": "ht",
     "is_awaiting_hand_over": "ah",
     "is_handed_over": "ho",
+    "awaited_by": "ab",
+    "awaited_date": "ad",
     "vouchers": "vs",
     "handled_requests": "hr",
 }

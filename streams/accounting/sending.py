@@ -6,12 +6,12 @@ from decimal import Decimal
 
 from schemas.base import DocumentType, Status
 from schemas.envelope import assembled, event_id
-from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted, VoucherRow
+from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted
 from streams.accounting.decisions import Asking, Decision, Terms, step
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.record_state import RecordState
 from streams.accounting.reference import applied_reference, reference, reversal_reference
-from streams.accounting.voucher import Voucher, shortened
+from streams.accounting.voucher import Voucher, shortened, swapped
 
 
 def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking: Asking, terms: Terms) -> Decision:
@@ -109,7 +109,7 @@ def reverse(
         text=shortened(f"Reversal of {base.reference}"),
         currency=base.currency,
         currency_type=(company.currency_type if company else None) or terms.currency_type,
-        rows=tuple(_swapped(row) for row in base.rows),
+        rows=swapped(base.rows),
         known_rate=KnownRate(
             company_currency=base.company_currency,
             rate=base.rate,
@@ -128,15 +128,3 @@ def reverse(
         correction_date=dated.isoformat() if dated else None,
     )
     return Decision(sent, (told,), command=command)
-
-
-def _swapped(row: VoucherRow) -> VoucherRow:
-    return VoucherRow(
-        account=row.account,
-        code_parts=row.code_parts,
-        debit=row.credit,
-        credit=row.debit,
-        company_debit=row.company_credit,
-        company_credit=row.company_debit,
-        text=row.text,
-    )

@@ -105,3 +105,18 @@ def rest_row(balances: list[Balance]) -> int:
 def shortened(text: str) -> str:
     """Return a text in one line, cut to what IFS Cloud takes."""
     return " ".join(text.split())[:TEXT_LENGTH].rstrip()
+
+
+def swapped(rows: Iterable[VoucherRow]) -> tuple[VoucherRow, ...]:
+    """Return rows with their sides swapped, amounts in both currencies as they are: what a reversal repeats."""
+    return tuple(
+        row.model_copy(
+            update={
+                "debit": row.credit,
+                "credit": row.debit,
+                "company_debit": row.company_credit,
+                "company_credit": row.company_debit,
+            }
+        )
+        for row in rows
+    )

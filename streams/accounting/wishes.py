@@ -25,6 +25,10 @@ def take_replay(
     """Evaluate the logged document under today's mapping and send it; `newest` is asked for by the wish."""
     if state.status not in REPLAYABLE or state.is_on_its_way:
         return noted(state, held, f"replay: nothing to do for {state.status}")
+    if wish.refetch:
+        dated = wish.date.isoformat() if wish.date else None
+        waiting = replace(state, awaited_by=newest.asking.event_id, awaited_date=dated)
+        return replace(noted(waiting, held, f"fetched anew: {wish.reason}"), fetch_anew=True)
     if newest.document is None:
         return noted(state, held, "replay: the document is gone from Zuora")
     decision = settle(state, held, newest.document, newest.asking, terms)

@@ -1,14 +1,14 @@
 """What a correction would do: the vouchers that it reverses, and the one that it posts instead."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.audit import Gap, Record
 from schemas.base import Status
-from schemas.vouchers import VoucherPosted, VoucherRejected, VoucherReversed, VoucherRow
+from schemas.vouchers import VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.evaluation import Evaluation
-from streams.accounting.voucher import Voucher
+from streams.accounting.voucher import Voucher, swapped
 from streams.views.json import json_value
 
 
@@ -82,21 +82,6 @@ def standing(outcomes: Iterable[VoucherPosted | VoucherRejected]) -> tuple[Vouch
     reversed_ones = {one.reverses_reference for one in posted if isinstance(one, VoucherReversed)}
     found = {one.reference: one for one in posted if not isinstance(one, VoucherReversed)}
     return tuple(one for reference, one in found.items() if reference not in reversed_ones)
-
-
-def swapped(rows: Sequence[VoucherRow]) -> tuple[VoucherRow, ...]:
-    """Return rows with their sides swapped, amounts in both currencies as they are: what a reversal repeats."""
-    return tuple(
-        row.model_copy(
-            update={
-                "debit": row.credit,
-                "credit": row.debit,
-                "company_debit": row.company_credit,
-                "company_credit": row.company_debit,
-            }
-        )
-        for row in rows
-    )
 
 
 def gap_text(gap: Gap) -> str:

@@ -342,6 +342,36 @@ async def test_a_refused_voucher_is_posted_when_a_person_replays_it() -> None:
     assert world.commands()[0].reference == world.commands()[1].reference
 
 
+async def test_a_refused_voucher_that_is_fetched_anew_is_sent_as_the_fetched_document_has_it() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.refuse.clear()
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True, date=date(2026, 4, 1))
+    await world.settle()
+    assert len(world.commands()) == 1
+    (asked,) = world.log.all(NAMES.public(topics.NOTIFICATION))
+    assert decode(NotificationReceived, asked.value).object_id == "inv-1"
+    capture(world, invoice(1, "A"))  # the same content, so the same event id
+    await world.settle()
+    first, second = world.commands()
+    assert (first.reference, second.voucher_date) == (second.reference, date(2026, 4, 1))
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+async def test_a_draft_that_is_posted_in_zuora_by_then_is_posted_when_fetched_again() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", status="Draft"))
+    await world.settle()
+    capture(world, invoice(1, "A", status="Draft"))
+    await world.settle()
+    assert world.history("Invoice:inv-1")[-1].note == SEEN_AGAIN
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
 async def test_a_request_that_is_met_again_is_not_acted_on_again() -> None:
     world = await mapped_world()
     world.refuse.add("10")

@@ -7,7 +7,8 @@ from typing import Any
 from schemas.base import Status
 from schemas.vouchers import VoucherPosted, VoucherRejected, VoucherReversed, VoucherRow
 from streams.accounting.evaluation import Evaluation
-from streams.views.correction import Correction, standing, swapped
+from streams.accounting.voucher import swapped
+from streams.views.correction import Correction, standing
 from streams.views.records import record_after
 from tests.support.company_10 import invoice, item, result, without
 from tests.support.projecting import START, step
