@@ -5,6 +5,7 @@
                  connector.request.v1, chart-copy, release, handed-over,
                  posting-progress
     poster       ledger.voucher-command.v1                                  table commands
+                 (connector.control.v1 is followed beside)
 
 Each agent is an app and a consumer group of its own, `{app id}-{agent}`; all named ones run in this process.
 """
@@ -20,6 +21,7 @@ from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
 from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
+from agents.poster.pauses import Pauses
 from agents.poster.poster import Poster
 from agents.runtime import StateTable, StreamApp, Timing, run_process
 from agents.serving import add_probes, run, start_site
@@ -129,6 +131,9 @@ async def poster(wiring: Wiring) -> StreamApp:
     await refuse_second_app(settings.kafka, agent="poster", group=app.app_id, topic=commands)
     tokens = wiring.watcher.serve(System.IFS, token_source(settings.ifs))
     service = await wiring.resources.enter_async_context(connected(settings.ifs, tokens, budget_of(settings.ifs)))
+    pauses = Pauses()
+    await pauses.read(settings.kafka, names.public(topics.CONTROL))
+    await wiring.resources.enter_async_context(pauses.following(settings.kafka, names.public(topics.CONTROL)))
     agent = Poster(
         IfsClient(service, settings.ifs),
         names=names,
@@ -136,6 +141,7 @@ async def poster(wiring: Wiring) -> StreamApp:
         app_id=settings.app_id,
         settings=settings.ifs,
         is_heard=lambda: app.seconds_since_heartbeat < settings.worker.session_seconds / 2,
+        pauses=pauses,
     )
     app.serial(topics=[commands], handler=agent.on_command)
     return app

@@ -21,6 +21,7 @@ COMMANDS = {
     "credentials": "agents.cli.credentials:credentials",
     "demo": "agents.cli.demo:demo",
     "ping": "agents.cli.ping:ping",
+    "posting": "agents.cli.posting:posting",
     "schemas": "agents.cli.schemas:schemas",
     "companies": "agents.cli.companies:companies",
     "rules": "agents.cli.rules:rules",

@@ -8,7 +8,8 @@ import structlog
 from agents.poster.budget import RecordedBudget
 from agents.poster.carrying import Carrying
 from agents.poster.metrics import OUTCOMES
-from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
+from agents.poster.pauses import Pauses, PostingPausedError
+from agents.poster.state import Intent, Outcome, PostedOutcome, command_key, read_entry, written
 from agents.poster.telling import outcome_message
 from agents.runtime import Event, StateTable, Work
 from schemas import topics
@@ -18,6 +19,7 @@ from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
 from streams.log.messages import Message, dead_letter
+from streams.posting_control import EVERY_COMPANY
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.voucher_json import Command
@@ -40,12 +42,19 @@ class Poster:
         clock: Callable[[], datetime] = utc_now,
         back_off: BackOff | None = None,
         is_heard: Callable[[], bool] = lambda: True,
+        pauses: Pauses | None = None,
     ) -> None:
-        """Wire the poster; `is_heard` tells, directly before a POST, whether Kafka surely still counts on this one."""
+        """Wire the poster; `is_heard` tells, directly before a POST, whether Kafka surely still counts on this one.
+
+        `pauses` are obeyed before every request.
+        """
         self._names = names
         self._commands = commands
         self._app_id = app_id
         self._clock = clock
+        self._pauses = pauses or Pauses()
+        self._company = EVERY_COMPANY
+        ifs.service.before_request = lambda: self._pauses.demand(self._company)
         self._budget = RecordedBudget(ifs.service, commands, clock)
         self._carrying = Carrying(
             ifs,
@@ -79,11 +88,25 @@ class Poster:
             self._tell(work, command, entry, traceparent)
             return
         await self._budget.take_over()
-        outcome = await self._carrying.carry(command, entry, work, traceparent)
+        outcome = await self._carried(command, work, traceparent)
         self._commands[command_key(command.command_id)] = written(outcome)
         self._tell(work, command, outcome, traceparent)
         self._log(command, outcome)
         await work.confirmed()
+
+    async def _carried(self, command: Command, work: Work, traceparent: str | None) -> Outcome:
+        """Take a command to its outcome; a pause keeps it waiting, and all is looked at afresh afterwards."""
+        self._company = command.company
+        while True:
+            entry = read_entry(self._commands.get(command_key(command.command_id)))
+            try:
+                return await self._carrying.carry(
+                    command, entry if isinstance(entry, Intent) else None, work, traceparent
+                )
+            except PostingPausedError as error:
+                log.info("a command waits", record=command.record_id, why=str(error))
+                while self._pauses.holds(command.company):
+                    await self._pauses.changed()
 
     def _tell(self, work: Work, command: Command, outcome: Outcome, traceparent: str | None) -> None:
         rows = self._carrying.company_rows(command, outcome.rate) if isinstance(outcome, PostedOutcome) else ()

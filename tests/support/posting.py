@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import SecretStr
 
+from agents.poster.pauses import Pauses
 from agents.poster.poster import Poster
 from deploy.sandbox.ifs.app import create_app
 from deploy.sandbox.ifs.settings import IfsSettings as SandboxSettings
@@ -104,6 +105,7 @@ class Desk:
         self.ids: list[str] = []
         self.budget = RateBudget(1)
         self.heard: list[bool] = []
+        self.pauses = Pauses()
         self.settings: dict[str, Any] = {
             "base_url": url, "realm": sandbox.settings.realm, "client_id": sandbox.settings.client_id,
             "client_secret": SecretStr(sandbox.settings.client_secret), "settle_seconds": 1, "posting": posting,
@@ -129,6 +131,7 @@ class Desk:
                 settings=ifs_settings,
                 back_off=BackOff(first=0.01, longest=0.05),
                 is_heard=self.is_heard,
+                pauses=self.pauses,
             )
 
     async def post(self, *commands: PostVoucher | ReverseVoucher, crash_at: int = 0, **settings: Any) -> list[Model]:

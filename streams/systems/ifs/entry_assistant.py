@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import structlog
 
-from schemas.errors import FarSideError, UnreadableError
+from schemas.errors import ConnectorError, FarSideError, UnreadableError
 from schemas.vouchers import VoucherRow
 from streams.accounting.conversion import Rate
 from streams.settings import IfsSettings
@@ -174,7 +174,7 @@ class EntryAssistantPosting:
                         break
             is_gone = judgement.verdict is Verdict.DONE or judgement.code == GONE
             words = None if is_gone else judgement.words
-        except (FarSideError, TimeoutError) as error:
+        except (ConnectorError, TimeoutError) as error:
             words = str(error) or "not answered in time"
         if words:
             log.info("a draft is left behind in IFS, where it harms nobody", draft=draft.path, words=words)

@@ -1,11 +1,12 @@
 """One tenant of IFS Cloud: its projections asked within the rate budget, its answers as rows or errors of ours."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import SecretStr
+from yarl import URL
 
 from schemas.errors import SettingsError, TroubleError, UnreadableError
 from streams.settings import IfsSettings
@@ -45,6 +46,8 @@ class Service:
         self.budget = budget
         self.requests = 0
         """Requests admitted so far."""
+        self.before_request: Callable[[], None] = lambda: None
+        """Called when a request has its place in the budget; what it raises keeps the request from being made."""
 
     def url(self, projection: str, path: str) -> str:
         """Return the address of an entity set or entity, without a query."""
@@ -53,6 +56,7 @@ class Service:
     async def admit(self) -> None:
         """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
         await self.budget.acquire()
+        self.before_request()
         self.requests += 1
 
     async def entity(self, projection: str, path: str) -> dict[str, Any] | None:
@@ -121,11 +125,16 @@ class Service:
         return await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
 
     def _next(self, projection: str, link: object) -> str | None:
-        """Return the address of the next page: IFS's links may be whole, from the root, or relative to the service."""
+        """Return the address of the next page: IFS's links may be whole, from the root, or relative to the service.
+
+        Of a whole one only the path counts: behind a gateway it names a host that we do not ask.
+        """
         if not isinstance(link, str) or not link:
             return None
         encoded = link.replace(" ", "%20")
-        return encoded if "://" in encoded or encoded.startswith("/") else self.url(projection, encoded)
+        if "://" in encoded:
+            return URL(encoded, encoded=True).raw_path_qs
+        return encoded if encoded.startswith("/") else self.url(projection, encoded)
 
 
 def _object(answer: Answer, path: str) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""The stop button as the poster obeys it: read to its end before the first request, then followed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from schemas.errors import ConnectorError, LogError, TopicsError
+from schemas.requests import PostingPaused, PostingResumed
+from streams.log.reader import LogRecord, Position, follow, read_to_end
+from streams.posting_control import PauseBook
+from streams.settings import KafkaSettings
+
+RETRY_SECONDS = 5.0
+"""Between two tries to follow the orders; meanwhile those known hold."""
+
+log = structlog.get_logger(__name__)
+
+
+class PostingPausedError(ConnectorError):
+    """A person paused posting; nothing was sent."""
+
+
+class Pauses:
+    """Tells whether a company may be posted to, and wakes who waits for an order."""
+
+    def __init__(self) -> None:
+        self._book = PauseBook()
+        self._read_to: dict[Position, int] = {}
+        self._changed = asyncio.Event()
+        self._trouble: str | None = None
+
+    @property
+    def all_paused(self) -> bool:
+        """Whether nothing at all may be posted."""
+        return self._book.pause_of_all is not None
+
+    def holds(self, company: str) -> bool:
+        """Tell whether posting for a company is paused."""
+        return self._book.pause_of(company) is not None
+
+    def demand(self, company: str) -> None:
+        """Return if a request for a company may be made now.
+
+        Raises:
+            PostingPausedError: somebody paused posting; says who and why.
+
+        """
+        if pause := self._book.pause_of(company):
+            raise PostingPausedError(
+                f"posting is paused by {pause.actor} since {pause.at:%Y-%m-%dT%H:%MZ}: {pause.reason}"
+            )
+
+    async def changed(self, seconds: float | None = None) -> None:
+        """Return at the next order, or after `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    def apply(self, event: PostingPaused) -> None:
+        """Take over one order."""
+        if self._book.apply(event):
+            self._tell(event)
+
+    async def read(self, kafka: KafkaSettings, topic: str) -> None:
+        """Take over all orders given so far.
+
+        Raises:
+            LogUnavailableError: Kafka does not answer.
+            TopicsError: the topic does not exist.
+
+        """
+        async for batch in read_to_end(kafka, [topic], self._read_to):
+            self._take(batch.records)
+
+    @asynccontextmanager
+    async def following(self, kafka: KafkaSettings, topic: str) -> AsyncIterator[None]:
+        """Take over orders as they come, for as long as the context is open."""
+        task = asyncio.create_task(self._follow_for_ever(kafka, topic))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _follow_for_ever(self, kafka: KafkaSettings, topic: str) -> None:
+        while True:
+            try:
+                async for batch in follow(kafka, [topic], self._read_to):
+                    self._trouble = None
+                    self._take(batch.records)
+            except TopicsError as error:
+                self._warn(str(error))
+                self._book.clear()  # made anew: what it holds now is read from its beginning
+                self._read_to.clear()
+            except LogError as error:
+                self._warn(str(error))
+            except Exception:
+                log.exception("following the orders failed; it begins again")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _take(self, records: list[LogRecord]) -> None:
+        for event in self._book.take(records):
+            self._tell(event)
+        for record in records:
+            self._read_to[record.topic, record.partition] = record.offset + 1
+
+    def _tell(self, event: PostingPaused) -> None:
+        words = "posting goes on" if isinstance(event, PostingResumed) else "posting is paused"
+        log.warning(words, company=event.company, by=event.actor, reason=event.reason)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _warn(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("orders to pause or resume cannot be followed; those known hold", why=trouble)
+        self._trouble = trouble

@@ -1,0 +1,102 @@
+"""`zuora-ifs posting` against a real broker."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents.cli.main import main
+from agents.poster.pauses import Pauses
+from schemas.base import utc_now
+from schemas.requests import PostingPaused
+from schemas.topics import CONTROL, VOUCHER_COMMAND
+from streams.log.messages import Message
+from streams.log.sending import send_all
+from streams.posting_control import control_message
+from tests.support.projecting import Cluster, cluster_of
+from tests.support.waiting import eventually
+
+ZuoraIfs = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
+    made = cluster_of(kafka_bootstrap, unique, tmp_path)
+    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
+    monkeypatch.setenv("ZIFS_APP_ID", unique)
+    asyncio.run(made.make_topics())
+    return made
+
+
+@pytest.fixture
+def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
+    """Run `zuora-ifs` in this process; give its output, or the error where `code` is not 0."""
+
+    def run(*words: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == code, said.err
+        return said.err if code else said.out
+
+    return run
+
+
+def test_what_is_paused_is_shown_with_who_and_why_until_it_is_resumed(zuora_ifs: ZuoraIfs) -> None:
+    zuora_ifs("posting", "pause", "--company", "10", "--reason", "audit", "--actor", "ann")
+    zuora_ifs("posting", "pause", "--reason", "month end", "--actor", "bob")
+    told = json.loads(zuora_ifs("posting", "status", "--json"))
+    assert [(one["company"], one["actor"], one["reason"]) for one in told["paused"]] == [
+        ("*", "bob", "month end"),
+        ("10", "ann", "audit"),
+    ]
+
+    said = zuora_ifs("posting", "resume", "--reason", "over", "--actor", "bob")
+    assert said == "posting goes on for every company; still paused: company 10\n"
+    assert "company 20; nothing was changed" in zuora_ifs("posting", "resume", "--company", "20", "--reason", "x")
+    assert "audit" in zuora_ifs("posting", "status")
+    zuora_ifs("posting", "resume", "--company", "10", "--reason", "over")
+    assert zuora_ifs("posting", "status").splitlines() == [
+        "nothing is paused",
+        "backlog: 0 voucher commands",
+        "rate limit: 950 requests a minute",
+    ]
+
+
+def test_the_backlog_is_what_the_poster_has_not_acknowledged(zuora_ifs: ZuoraIfs, cluster: Cluster) -> None:
+    topic = cluster.names.public(VOUCHER_COMMAND)
+    commands = [Message(topic, b"10", b"{}") for _ in range(95)]
+    asyncio.run(send_all(cluster.kafka, commands, client_id="test"))
+
+    told = json.loads(zuora_ifs("posting", "status", "--json"))
+    assert (told["backlog"], told["requestsPerMinute"], told["secondsUntilClear"]) == (95, 950, 12.0)
+    assert zuora_ifs("posting", "pause", "--reason", "x")
+    assert "clear: not before posting is resumed" in zuora_ifs("posting", "status")
+
+
+@pytest.mark.parametrize("words", [["--reason", " "], ["--reason", "x", "--company", " "]])
+def test_an_order_without_reason_or_company_is_refused(zuora_ifs: ZuoraIfs, words: list[str]) -> None:
+    assert zuora_ifs("posting", "pause", *words, code=2).count("\n") == 1
+
+
+async def test_a_poster_knows_the_orders_given_before_it_and_follows_those_that_come(cluster: Cluster) -> None:
+    topic = cluster.names.public(CONTROL)
+
+    async def pause(company: str) -> None:
+        event = PostingPaused(company=company, actor="ann", at=utc_now(), reason="audit")
+        await send_all(cluster.kafka, [control_message(cluster.names, event, "cli")], client_id="test")
+
+    await pause("10")
+    pauses = Pauses()
+    await pauses.read(cluster.kafka, topic)
+    assert (pauses.holds("10"), pauses.holds("20")) == (True, False)
+
+    async def holds_20() -> bool:
+        return pauses.holds("20")
+
+    async with pauses.following(cluster.kafka, topic):
+        await pause("20")
+        await eventually(holds_20)
