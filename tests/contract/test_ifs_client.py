@@ -87,14 +87,39 @@ async def test_the_tag_of_the_bodys_root_is_taken_where_there_is_no_header(tenan
         assert (await client.look_in_hold("10", ["INV1-A"])).tag == 'W/"body"'
 
 
-async def test_the_tag_of_a_row_is_not_the_tag_of_the_set(tenant: Tenant) -> None:
-    row = {**KEYS, "VoucherText2": "INV1-A", "@odata.etag": "row"}
-    tenant.answer("VoucherHandling.svc/VoucherSet", {"value": [row]})
+@pytest.mark.parametrize(
+    ("newest", "tag"),
+    [([{**KEYS, "VoucherText2": "OTHER", "@odata.etag": "row"}], "row"), ([], None)],
+    ids=["some give a tag with rows only", "the set of a new company is empty and has none"],
+)
+async def test_without_a_tag_of_the_set_the_newest_rows_serves(
+    tenant: Tenant, newest: list[dict[str, Any]], tag: str | None
+) -> None:
+    tenant.answers["VoucherHandling.svc/VoucherSet"] = lambda request: web.json_response(
+        {"value": [] if "VoucherText2" in request.query["$filter"] else newest}
+    )
+    async with client_of(tenant) as client:
+        assert (await client.look_in_hold("10", ["INV1-A"])).tag == tag
+
+
+async def test_a_set_with_rows_and_no_tag_anywhere_is_told_where_one_is_required(tenant: Tenant) -> None:
+    row = {**KEYS, "VoucherText2": "OTHER"}
+    tenant.answers["VoucherHandling.svc/VoucherSet"] = lambda request: web.json_response(
+        {"value": [] if "VoucherText2" in request.query["$filter"] else [row]}
+    )
     async with client_of(tenant) as client:
         with pytest.raises(SettingsError, match="ZIFS_IFS__ETAG"):
             await client.look_in_hold("10", ["INV1-A"])
     async with client_of(tenant, etag="if-given") as client:
         assert (await client.look_in_hold("10", ["INV1-A"])).tag is None
+
+
+@pytest.mark.parametrize("text", [None, "ANOTHER"])
+async def test_a_row_that_does_not_have_the_reference_proves_nothing(tenant: Tenant, text: str | None) -> None:
+    tenant.answer("VoucherHandling.svc/VoucherSet", {"value": [{**KEYS, "VoucherText2": text}]}, ETag="t")
+    async with client_of(tenant) as client:
+        with pytest.raises(LookUpRefusedError, match=r"drops \$filter"):
+            await client.look_in_hold("10", ["INV1-A"])
 
 
 async def test_the_query_is_encoded_by_hand_with_its_dollar_signs_and_quotes(tenant: Tenant) -> None:

@@ -219,6 +219,9 @@ async def test_a_gateway_that_drops_the_filter_proves_nothing(desk: Desk) -> Non
 
 async def test_a_set_without_a_tag_stops_the_poster_where_one_is_required(set_desk: Desk) -> None:
     set_desk.fault("status", method="GET", status=200, body='{"value": []}')
+    # The next read is of the newest voucher, which has no tag either.
+    newest = '{"value": [{"Company": "10", "VoucherNo": 1}]}'
+    set_desk.fault("status", method="GET", status=200, body=newest)
     with pytest.raises(SettingsError, match="ZIFS_IFS__ETAG"):
         await set_desk.post(command())
     assert set_desk.posts == 0

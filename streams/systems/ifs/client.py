@@ -14,7 +14,7 @@ from streams.systems.ifs.accounting_rules import AccountingRules
 from streams.systems.ifs.basics import Basics
 from streams.systems.ifs.entry_assistant import EntryAssistantPosting
 from streams.systems.ifs.posting import Posting, number_of
-from streams.systems.ifs.service import Service
+from streams.systems.ifs.service import Page, Service
 from streams.systems.ifs.voucher_set import VoucherSetPosting
 
 HOLD_ROWS = ("VoucherRowsAnalysis", "VoucherRowSet")
@@ -87,12 +87,23 @@ class IfsClient:
         """
         projection, entity_set = self.posting.hold
         held = await self._look_at_headers(company, references)
-        if held.tag is None and self.posting.needs_tag:
+        if held.tag is not None or held.found or not self.posting.needs_tag:
+            return held
+        # Some give a tag with rows only, and a look-up that finds nothing has none.
+        newest = await self._newest(company)
+        if newest.tag is None and newest.rows:
             raise SettingsError(
                 f"IFS gives no tag for {projection}.svc/{entity_set}: neither an ETag header nor @odata.etag. "
                 "If it needs none, set ZIFS_IFS__ETAG to if-given"
             )
-        return held
+        return Held({}, newest.tag)
+
+    async def _newest(self, company: str) -> Page:
+        """Read the company's newest voucher for the sake of its tag; the set of a new company is empty and has none."""
+        projection, entity_set = self.posting.hold
+        query = odata.query(filter=odata.equal("Company", company), orderby="VoucherNo desc", top=1)
+        rows, tag = await self._look(projection, entity_set, query)
+        return Page(rows, tag or next((str(row["@odata.etag"]) for row in rows if row.get("@odata.etag")), None))
 
     async def where_is(self, company: str, reference: str) -> Whereabouts:
         """Tell where the voucher of a reference is: created (with its approval status), or in the general ledger.
@@ -177,10 +188,8 @@ def _matching(row: Mapping[str, Any], field: str, references: Sequence[str]) -> 
     value = row.get(field)
     if value in references:
         return str(value)
-    if value is None and len(references) == 1:
-        return references[0]
     raise LookUpRefusedError(
-        f"IFS answers a look-up by {field} with rows of other values: a gateway drops $filter, so nothing is proven"
+        f"IFS answers a look-up by {field} with rows that do not have it: a gateway drops $filter, so nothing is proven"
     )
 
 

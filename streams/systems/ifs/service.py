@@ -46,6 +46,8 @@ class Service:
         self.budget = budget
         self.requests = 0
         """Requests admitted so far."""
+        self.answered = 0
+        """Requests whose answer shows that IFS is at work: it did or refused what was asked, whatever it was."""
         self.before_request: Callable[[], None] = lambda: None
         """Called when a request has its place in the budget; what it raises keeps the request from being made."""
 
@@ -116,13 +118,20 @@ class Service:
             TroubleError, UnauthorizedError: it was not done.
 
         """
-        return await self._session.request(
-            method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True
+        return self._noted(
+            await self._session.request(method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True)
         )
 
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
-        return await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
+        return self._noted(
+            await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
+        )
+
+    def _noted(self, answer: Answer) -> Answer:
+        if answer.status < 500 and answer.status != 429:
+            self.answered += 1
+        return answer
 
     def _next(self, projection: str, link: object) -> str | None:
         """Return the address of the next page: IFS's links may be whole, from the root, or relative to the service.
