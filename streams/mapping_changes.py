@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from schemas.base import Model
 from schemas.envelope import encode, event_id
 from schemas.errors import UsageError
-from schemas.mappings import AccountMappingRemoved, AccountMappingSet
-from streams.accounting.keys import mapping_key
+from schemas.mappings import AccountMappingSet
+from streams.accounting.keys import mapping_key, topic_key
 from streams.log.messages import Message, event_message
 from streams.views.mappings import MappingEvent, same_content
 
@@ -80,7 +80,7 @@ def change_message(topic: str, event: MappingEvent, *, process: str) -> Message:
     key = mapping_key(event)
     return event_message(
         topic,
-        event.account_id if isinstance(event, AccountMappingSet | AccountMappingRemoved) else event.company,
+        topic_key(event),
         event,
         event_id=event_id("mapping", type(event).__name__, key, encode(event).decode()),
         process=process,

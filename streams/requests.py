@@ -39,11 +39,11 @@ class UnknownRecordError(RequestError):
 def replay_messages(names: TopicNames, planned: Planned, replay: Replay, word: Word) -> list[Message]:
     """Return what sets a replay going: a notification for a fetch, a request where the bookkeeper has to be asked.
 
-    A fetch alone undoes no settlement and sends no refused voucher again, so with `refetch` both go out, the
-    notification first; none where the plan sends nothing.
+    Where it has to be, it also asks for the fetch: a document that came of itself undoes no settlement and sends no
+    refused voucher again. Nothing where the plan sends nothing.
     """
     record = planned.record
-    messages = [_notification(names, record, word)] if planned.action is Action.FETCH else []
+    messages: list[Message] = []
     if planned.by_bookkeeper:
         request = ReplayRequested(
             record_id=record.id,
@@ -55,6 +55,8 @@ def replay_messages(names: TopicNames, planned: Planned, replay: Replay, word: W
             refetch=replay.refetch,
         )
         messages.append(request_message(names, request, word.process))
+    elif planned.action is Action.FETCH:
+        messages.append(_notification(names, record, word))
     return messages
 
 

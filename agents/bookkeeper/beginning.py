@@ -19,7 +19,7 @@ from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
-from streams.accounting.keys import account_key, mapping_key
+from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import remember
 from streams.log.reader import LogRecord
 
@@ -100,7 +100,8 @@ def _remember_all(partition: Partition, records: Iterable[LogRecord]) -> None:
 def _readable_key(record: LogRecord) -> str | None:
     """Return the mapping key of a record; None for one that the stream will put among the dead letters."""
     try:
-        return mapping_key(decode_any(record.headers, record.value))
+        event = decode_any(record.headers, record.value)
+        return mapping_key(event) if record.key == topic_key(event).encode() else None
     except (UnreadableError, TypeError):
         return None
 

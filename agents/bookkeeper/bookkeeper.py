@@ -26,7 +26,7 @@ from streams.accounting.bookkeeping import (
 )
 from streams.accounting.decisions import Arrival, Asking, Decision
 from streams.accounting.documents import read_document
-from streams.accounting.keys import account_key, mapping_key
+from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
@@ -287,11 +287,14 @@ def _addressed(names: TopicNames) -> set[str]:
 
 
 def _mapping(event: Event) -> Model:
+    """Return a mapping or rule; under another key than its own it would have versions of two partitions."""
     model = decode_any(event.headers, event.value)
     try:
-        mapping_key(model)
+        key = topic_key(model)
     except TypeError as error:
         raise UnreadableError(str(error)) from error
+    if event.key is None or event.key.decode(errors="replace") != key:
+        raise UnreadableError(f"a {type(model).__name__} is keyed by its account or company, here {key}")
     return model
 
 

@@ -85,3 +85,18 @@ def mapping_key(event: Model) -> str:
         case CompanySet():
             return company_key(event.company)
     raise TypeError(f"{type(event).__name__} is no mapping or rule")
+
+
+def topic_key(event: Model) -> str:
+    """Return the key of an event in `ledger.mapping.v1`: the account id, or the company of what is per company.
+
+    Raises:
+        TypeError: it is no such event.
+
+    """
+    match event:
+        case AccountMappingSet() | AccountMappingRemoved():
+            return event.account_id
+        case ChartKey() | PostingRuleSet() | PostingRuleRemoved() | CompanySet():
+            return event.company
+    raise TypeError(f"{type(event).__name__} is no mapping or rule")

@@ -75,6 +75,7 @@ class TokenSource:
         """Use other credentials from the next token on, which is fetched at the next call."""
         self._client_id, self._client_secret = client_id, client_secret
         self._token = None
+        self._renew_at = 0.0  # a token of the old ones that is being fetched just now is not used either
 
     async def _renew(self, tries: int) -> None:
         """Fetch a token unless another did while we waited; what it met with then holds for us too, good or bad."""

@@ -36,6 +36,7 @@ PARTITIONS = 3
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DOCUMENTS, COMMANDS = NAMES.public(topics.DOCUMENT), NAMES.public(topics.VOUCHER_COMMAND)
 AUDIT, MAPPINGS, VOUCHERS = NAMES.public(topics.AUDIT), NAMES.public(topics.MAPPING), NAMES.public(topics.VOUCHER)
+REQUESTS = NAMES.public(topics.REQUEST)
 DEAD_LETTERS = NAMES.public(topics.DEAD_LETTER)
 
 
@@ -306,3 +307,20 @@ def card_payment(
             "parts": [],
         },
     )
+
+
+async def mapped_world() -> World:
+    """Accounts A and B, an article, cash and unapplied payments are mapped."""
+    world = World()
+    for name in ("A", "B"):
+        world.map(name, account(name))
+    for rule in (product("ANL"), cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    return world
+
+
+def ask(world: World, record: str, kind: type[Any], **more: Any) -> None:
+    account_id = world.history(record)[-1].account_id or ""
+    wish = kind(record_id=record, account_id=account_id, actor="eva", at=NOW, reason="as told", **more)
+    world.say(REQUESTS, account_id, wish, event_id(repr(wish)))

@@ -262,3 +262,13 @@ async def test_whatever_crashes_every_document_has_exactly_one_voucher(
     records = [f"Invoice:inv-{number}" for number in range(1, len(documents) + 1)]
     assert Counter(posted.record_id for posted in world.posted.values()) == Counter(records)
     assert [world.status(record) for record in records] == [Status.POSTED] * len(records)
+
+
+async def test_a_mapping_under_another_key_than_its_own_goes_to_the_dead_letters() -> None:
+    world = World()
+    world.map("B", account("A"))
+    world.map("20", product("ANL"))
+    await world.settle()
+    reasons = [dead.headers["dlq.reason"].decode() for dead in world.log.all(DEAD_LETTERS)]
+    assert len(reasons) == 2
+    assert all("is keyed by its account or company" in reason for reason in reasons)

@@ -1,34 +1,28 @@
-"""What changes after it was posted: payments applied, documents edited, corrected, moved; and what people ask for."""
+"""What changes after it was posted: payments applied, documents edited, corrected, moved."""
 
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from schemas import topics
 from schemas.base import DocumentType, Status
-from schemas.envelope import decode, decode_any, event_id
 from schemas.mappings import PostingRuleSet
-from schemas.notifications import DocumentCaptured, NotificationReceived
-from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.notifications import DocumentCaptured
+from schemas.requests import CorrectionRequested, ReplayRequested
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
-from streams.accounting.decisions import SEEN_AGAIN
 from tests.support.bookkeeping import (
     NAMES,
     NOW,
     World,
     account,
+    ask,
     capture,
     card_payment,
     cash,
     invoice,
-    product,
+    mapped_world,
     unapplied,
 )
-
-REQUESTS = NAMES.public(topics.REQUEST)
-A_DAY_LATER = NOW.replace(day=NOW.day + 2)
 
 
 def refund(amount: str) -> DocumentCaptured:
@@ -59,17 +53,6 @@ def refund(amount: str) -> DocumentCaptured:
     )
 
 
-async def mapped_world() -> World:
-    """Accounts A and B, an article, cash and unapplied payments are mapped."""
-    world = World()
-    for name in ("A", "B"):
-        world.map(name, account(name))
-    for rule in (product("ANL"), cash("EUR"), unapplied()):
-        world.map("10", rule)
-    await world.settle()
-    return world
-
-
 def rows(world: World) -> list[list[str]]:
     """Every voucher's rows, in the order of their commands: account, side, amount."""
     return [[_row(row) for row in command.rows] for command in world.commands()]
@@ -77,12 +60,6 @@ def rows(world: World) -> list[list[str]]:
 
 def _row(row: VoucherRow) -> str:
     return f"{row.account} Dr {row.debit}" if row.debit is not None else f"{row.account} Cr {row.credit}"
-
-
-def ask(world: World, record: str, kind: type[Any], **more: Any) -> None:
-    account_id = world.history(record)[-1].account_id or ""
-    wish = kind(record_id=record, account_id=account_id, actor="eva", at=NOW, reason="as told", **more)
-    world.say(REQUESTS, account_id, wish, event_id(repr(wish)))
 
 
 def correct(world: World, record: str, **more: Any) -> None:
@@ -325,128 +302,3 @@ async def test_a_held_payment_that_moved_is_handed_over_by_itself() -> None:
         world.map("10", rule)
     await world.settle()
     assert [command.account_id for command in world.commands()] == ["B"]
-
-
-# --- what people ask for ------------------------------------------------------------------------------------------
-
-
-async def test_a_refused_voucher_is_posted_when_a_person_replays_it() -> None:
-    world = await mapped_world()
-    world.refuse.add("10")
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    world.refuse.clear()
-    ask(world, "Invoice:inv-1", ReplayRequested)
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.POSTED
-    assert world.commands()[0].reference == world.commands()[1].reference
-
-
-async def test_a_refused_voucher_that_is_fetched_anew_is_sent_as_the_fetched_document_has_it() -> None:
-    world = await mapped_world()
-    world.refuse.add("10")
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    world.refuse.clear()
-    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True, date=date(2026, 4, 1))
-    await world.settle()
-    assert len(world.commands()) == 1
-    (asked,) = world.log.all(NAMES.public(topics.NOTIFICATION))
-    assert decode(NotificationReceived, asked.value).object_id == "inv-1"
-    capture(world, invoice(1, "A"))  # the same content, so the same event id
-    await world.settle()
-    first, second = world.commands()
-    assert (first.reference, second.voucher_date) == (second.reference, date(2026, 4, 1))
-    assert world.status("Invoice:inv-1") is Status.POSTED
-
-
-async def test_a_draft_that_is_posted_in_zuora_by_then_is_posted_when_fetched_again() -> None:
-    world = await mapped_world()
-    capture(world, invoice(1, "A", status="Draft"))
-    await world.settle()
-    capture(world, invoice(1, "A", status="Draft"))
-    await world.settle()
-    assert world.history("Invoice:inv-1")[-1].note == SEEN_AGAIN
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.POSTED
-
-
-async def test_a_request_that_is_met_again_is_not_acted_on_again() -> None:
-    world = await mapped_world()
-    world.refuse.add("10")
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    ask(world, "Invoice:inv-1", ReplayRequested)
-    await world.settle()
-    before = len(world.commands())
-    world.cursors.clear()
-    await world.settle()
-    assert len(world.commands()) == before == 2
-
-
-async def test_what_was_booked_by_hand_is_ended_and_undone_by_replay() -> None:
-    world = World()
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
-    await world.settle()
-    last = world.history("Invoice:inv-1")[-1]
-    assert (last.status, last.actor) == (Status.SETTLED_BY_HAND, "eva")
-    assert "10/M/2026/4711" in (last.reason or "")
-    world.map("A", account("A"))
-    world.map("10", product("ANL"))
-    await world.settle()
-    assert world.commands() == []
-    ask(world, "Invoice:inv-1", ReplayRequested)
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.POSTED
-
-
-@pytest.mark.parametrize("wish", [ReplayRequested, SettlementRecorded])
-async def test_a_wish_about_what_is_posted_changes_nothing(wish: type[Any]) -> None:
-    world = await mapped_world()
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    ask(world, "Invoice:inv-1", wish, **({"voucher": "x"} if wish is SettlementRecorded else {}))
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.POSTED
-    assert len(world.commands()) == 1
-    assert world.history("Invoice:inv-1")[-1].note
-
-
-async def test_what_was_captured_more_than_a_day_ago_is_fetched_anew_before_it_is_released() -> None:
-    world = await mapped_world()
-    off = PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=False, actor="eva", at=NOW)
-    world.map("*", off)
-    await world.settle()
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    world.now = A_DAY_LATER
-    world.map("*", off.model_copy(update={"post": True}))
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.CAPTURED
-    (asked,) = world.log.all(NAMES.public(topics.NOTIFICATION))
-    wanted = decode(NotificationReceived, asked.value)
-    assert (wanted.object_id, wanted.origin) == ("inv-1", "release")
-    capture(world, invoice(1, "A"), "fetched anew")
-    await world.settle()
-    assert world.status("Invoice:inv-1") is Status.POSTED
-
-
-async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters() -> None:
-    world = World()
-    wish = ReplayRequested(record_id="Invoice:none", account_id="A", actor="eva", at=NOW, reason="x")
-    world.say(REQUESTS, "A", wish, "wish")
-    await world.settle()
-    (dead,) = world.log.all(NAMES.public(topics.DEAD_LETTER))
-    assert isinstance(decode_any(dead.headers, dead.value), ReplayRequested)
-
-
-async def test_the_same_content_again_after_posting_is_seen_again() -> None:
-    world = await mapped_world()
-    capture(world, card_payment("500.00"))
-    await world.settle()
-    capture(world, card_payment("500.00"), "again")
-    await world.settle()
-    assert world.history("Payment:pay-1")[-1].note == SEEN_AGAIN

@@ -58,10 +58,10 @@ def test_an_evaluation_is_a_request_under_the_account() -> None:
 
 
 @pytest.mark.parametrize("status", ["rejected", "settled-by-hand", "mapping-missing"])
-def test_what_is_to_be_fetched_and_evaluated_is_both_and_the_bookkeeper_knows(status: str) -> None:
-    fetch, request = map(event, replayed(status, Replay(refetch=True)))
+def test_what_is_to_be_fetched_and_evaluated_is_asked_of_the_bookkeeper_which_asks_for_the_fetch(status: str) -> None:
+    [message] = replayed(status, Replay(refetch=True))
 
-    assert isinstance(fetch, NotificationReceived)
+    request = event(message)
     assert isinstance(request, ReplayRequested)
     assert request.refetch
 
