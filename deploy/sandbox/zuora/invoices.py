@@ -51,8 +51,9 @@ def _new_tax(store: Store, date: str, currency: str, net: Decimal, given: Json) 
 def add_up(invoice: Json, items: list[Json]) -> None:
     """Set the header's amounts from the items, as Zuora does: net, tax, and both."""
     currency = invoice["currency"]
-    net = sum((item["chargeAmount"] for item in items), documents.ZERO)
-    tax = rounded(sum((item["taxAmount"] for item in items), documents.ZERO), currency)
+    net = sum((item["chargeAmount"] for item in items if item["processingType"] != "Tax"), documents.ZERO)
+    own_items = sum((item["chargeAmount"] for item in items if item["processingType"] == "Tax"), documents.ZERO)
+    tax = rounded(sum((item["taxAmount"] for item in items), own_items), currency)
     discount = sum((item["chargeAmount"] for item in items if item["processingType"] == "Discount"), documents.ZERO)
     amount = rounded(net, currency) + tax
     invoice |= {

@@ -43,9 +43,10 @@ def from_invoice(
         _include_tax(items)
     tax = sum((each["taxAmount"] for item in items for each in item["taxationItems"]), documents.ZERO)
     amount = sum((item["amountWithoutTax"] for item in items), documents.ZERO) + tax
+    own_items = (item["amountWithoutTax"] for item in items if item["processingType"] == "Tax")
     memo |= {
         "amount": amount,
-        "taxAmount": tax,
+        "taxAmount": tax + sum(own_items, documents.ZERO),
         "status": "Posted",
         "postedOn": wire_time(store.now()),
         "postedById": documents.USER_ID,
