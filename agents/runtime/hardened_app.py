@@ -68,6 +68,13 @@ class HardenedApp(faust.App):  # type: ignore[misc]
             broker_rebalance_timeout=timing.rebalance_seconds,
         )
 
+    def _create_directories(self) -> None:
+        """Create none.
+
+        Fault closed: Faust makes `{app id}-data` in the working folder for stores that we do not use; in an image with
+        a read-only root the worker would not start.
+        """
+
     def _new_transport(self) -> HardenedTransport:
         return HardenedTransport(self.conf.broker_consumer, self)
 

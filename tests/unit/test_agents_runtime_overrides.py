@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +54,22 @@ async def test_the_settings_that_faults_of_faust_need_are_set(app: HardenedApp) 
     assert not app.boot_strategy._should_enable_kafka_producer()
     assert not app.boot_strategy._should_enable_web()
     assert conf.key_serializer == conf.value_serializer == "raw"
+
+
+async def test_faust_makes_no_folder_of_its_own(
+    app: HardenedApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its stores are not used, and in an image with a read-only root the worker would not start."""
+    monkeypatch.chdir(tmp_path)
+
+    await app.on_first_start()
+
+    assert entries_of(tmp_path) == []
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """What lies in a folder."""
+    return list(folder.iterdir())
 
 
 async def test_windows_of_one_app_have_room_for_a_poll_of_all_partitions_in_a_fifth_of_their_buffer() -> None:
