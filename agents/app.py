@@ -4,7 +4,7 @@
     bookkeeper   zuora.document.v1, ledger.mapping.v1, ledger.voucher.v1,   tables mappings, records, held, releases
                  connector.request.v1, chart-copy, release, handed-over,
                  posting-progress
-    poster       ledger.voucher-command.v1                                  table commands
+    poster       ledger.voucher-command.v1, posting-retry                   tables commands, waiting
                  (connector.control.v1 is followed beside)
 
 Each agent is an app and a consumer group of its own, `{app id}-{agent}`; all named ones run in this process.
@@ -23,9 +23,11 @@ from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
 from agents.poster.pauses import Pauses
 from agents.poster.poster import Poster
-from agents.runtime import StateTable, StreamApp, Timing, run_process
+from agents.poster.ticking import Ticker
+from agents.runtime import Event, StateTable, StreamApp, Timing, Work, run_process
 from agents.serving import add_probes, run, start_site
 from schemas import topics
+from schemas.base import utc_now
 from schemas.credentials import System
 from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
 from streams.log.groups import refuse_second_app
@@ -134,16 +136,33 @@ async def poster(wiring: Wiring) -> StreamApp:
     pauses = Pauses()
     await pauses.read(settings.kafka, names.public(topics.CONTROL))
     await wiring.resources.enter_async_context(pauses.following(settings.kafka, names.public(topics.CONTROL)))
+    tables = wiring.tables(app, "poster")
     agent = Poster(
         IfsClient(service, settings.ifs),
         names=names,
-        commands=wiring.tables(app, "poster")["commands"],
+        commands=tables["commands"],
+        waiting=tables["waiting"],
         app_id=settings.app_id,
         settings=settings.ifs,
         is_heard=lambda: app.seconds_since_heartbeat < settings.worker.session_seconds / 2,
         pauses=pauses,
+        behind=lambda: sum(app.lag(commands).values()),
     )
-    app.serial(topics=[commands], handler=agent.on_command)
+    retries = names.working(topics.POSTING_RETRY)
+    ticker = Ticker(
+        next_due=lambda: agent.next_due,
+        append=lambda: wiring.producer.send_and_confirm(retries, key=b"tick", value=b"{}", partition=0),
+        clock=utc_now,
+    )
+
+    async def on_event(event: Event, work: Work) -> None:
+        await agent.on_event(event, work)
+        if event.topic == retries:
+            ticker.handled()
+
+    app.serial(topics=[commands, retries], handler=on_event)
+    app.before_events(agent.before_events)
+    await wiring.resources.enter_async_context(ticker.running())
     return app
 
 

@@ -54,6 +54,7 @@ RELEASE = "release"
 FETCH_LATER = "fetch-later"
 POSTING_PROGRESS = "posting-progress"
 HANDED_OVER = "handed-over"
+POSTING_RETRY = "posting-retry"
 
 WORKING_TOPICS = (
     TopicSpec(CHART_COPY),
@@ -61,6 +62,7 @@ WORKING_TOPICS = (
     TopicSpec(FETCH_LATER),
     TopicSpec(POSTING_PROGRESS),
     TopicSpec(HANDED_OVER),
+    TopicSpec(POSTING_RETRY, partitions=1),
 )
 
 # Tables of the agents: `{prefix}{app id}-{agent}-{table}-changelog`, one partition per partition of the agent's input.
@@ -72,8 +74,14 @@ TABLES: dict[str, tuple[TopicSpec, ...]] = {
         TopicSpec("held", kept=Kept.COMPACTED, large_messages=True),
         TopicSpec("releases", kept=Kept.COMPACTED),
     ),
-    "poster": (TopicSpec("commands", partitions=1, kept=Kept.COMPACTED, large_messages=True),),
+    "poster": (
+        TopicSpec("commands", partitions=1, kept=Kept.COMPACTED, large_messages=True),
+        TopicSpec("waiting", partitions=1, kept=Kept.COMPACTED, large_messages=True),
+    ),
 }
+
+WAITING_ENTRY = "waiting/"
+"""What the keys of the poster's table `waiting` begin with that stand for a command; others hold the command itself."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def status(*, as_json: bool) -> None:
 
 def _lines(found: PostingStatus) -> list[str]:
     lines = [
-        f"backlog: {found.backlog:,} voucher commands",
+        f"backlog: {found.backlog:,} voucher commands, {found.waiting:,} of them in the waiting room",
         f"rate limit: {found.requests_per_minute:,} requests a minute",
     ]
     if not found.backlog:

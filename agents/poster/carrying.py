@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 import structlog
 
-from agents.poster.asking import Asking
 from agents.poster.budget import RecordedBudget
 from agents.poster.decision import (
     Answered,
@@ -24,8 +23,10 @@ from agents.poster.decision import (
     decide,
     first_step,
 )
-from agents.poster.metrics import ANSWERS, POST_SECONDS, UNCERTAIN
+from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
+from agents.poster.pauses import PostingPausedError
 from agents.poster.rates import Rates
+from agents.poster.room import Tries
 from agents.poster.state import (
     Intent,
     Outcome,
@@ -39,6 +40,7 @@ from agents.poster.telling import progress_message
 from agents.poster.trouble import CannotPostError, NotPossibleError
 from agents.poster.validating import Validating
 from agents.runtime import StateTable, Work
+from schemas.errors import TroubleError, UnauthorizedError
 from schemas.topics import TopicNames
 from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
 from streams.accounting.conversion import Rate, convert
@@ -61,14 +63,31 @@ UNHEARD = Judgement(
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """The command has no outcome yet, and nothing can be done about it before `due`."""
+
+    due: datetime
+    why: str
+    tries: Tries
+    told_uncertain: datetime | None
+    is_paused: bool = False
+    """A person paused posting; IFS is not in trouble."""
+
+
+@dataclass(slots=True)
 class _Task:
     command: Command
     work: Work
     traceparent: str | None
+    tries: Tries
+    told_uncertain: datetime | None
+    standing: Standing = field(default_factory=Standing)
+    is_open: bool = False
+    """A POST is under way of which it is not known that it was not done."""
 
 
 class Carrying:
-    """Looks, posts, waits and looks again until a command has its outcome."""
+    """Looks, posts and looks again until a command has its outcome, or until nothing can be done but wait."""
 
     def __init__(
         self,
@@ -90,21 +109,28 @@ class Carrying:
         self._settle = timedelta(seconds=settings.settle_seconds)
         self._clock = clock
         self._back_off = back_off
-        self._ask = Asking(back_off)
-        self._rates = Rates(ifs, self._ask)
+        self._rates = Rates(ifs)
         self._validating = Validating(ifs.rules)
         self._is_heard = is_heard
 
-    async def carry(self, command: Command, intent: Intent | None, work: Work, traceparent: str | None) -> Outcome:
-        """Return the command's outcome, however long it takes; `intent` is what a poster before us wrote down.
+    async def carry(
+        self,
+        command: Command,
+        work: Work,
+        traceparent: str | None,
+        *,
+        tries: Tries | None = None,
+        told_uncertain: datetime | None = None,
+    ) -> Outcome | Delayed:
+        """Return the command's outcome, or why it has to wait; then the same again, with what `Delayed` says.
 
         Raises:
             CannotPostError, LookUpRefusedError, SettingsError, ForbiddenError: nothing can be posted safely.
 
         """
-        task = _Task(command, work, traceparent)
+        task = _Task(command, work, traceparent, tries or Tries(), told_uncertain)
         try:
-            return await self._resolve(task, intent)
+            return await self._resolve(task)
         except NotPossibleError as error:
             return self._rejected(error.judgement)
 
@@ -115,16 +141,24 @@ class Carrying:
         quoted = Rate(rate.rate, rate.conversion_factor, inverted=rate.inverted)
         return convert(command.rows, command.rest_row, quoted, decimals(rate.company_currency))
 
-    async def _resolve(self, task: _Task, intent: Intent | None) -> Outcome:
-        standing = Standing(sent_at=intent.sent_at, acknowledged=intent.acknowledged) if intent else Standing()
-        if intent:
-            await self._tell_uncertain(task, intent.sent_at, "a poster ended before it knew the outcome")
-        step = first_step(standing)
+    async def _resolve(self, task: _Task) -> Outcome | Delayed:
+        task.standing = await self._standing(task)
+        try:
+            return await self._go_on(task)
+        except PostingPausedError as error:
+            return self._delayed(task, None, str(error))
+        except (TroubleError, UnauthorizedError) as error:
+            TROUBLE.labels(type(error).__name__).inc()
+            task.tries = task.tries.model_copy(update={"troubles": task.tries.troubles + 1})
+            return self._delayed(task, Pause(task.tries.troubles, error.retry_after), str(error))
+
+    async def _go_on(self, task: _Task) -> Outcome | Delayed:
+        step = first_step(task.standing)
         while True:
             await self._budget.record()
             match step:
                 case Look():
-                    seen: Looked | Answered = await self._look(task, step, standing)
+                    seen: Looked | Answered = await self._look(task.command, step, task.standing)
                 case Post() if self._is_shadow:
                     rate = await self._terms(task.command)
                     return PostedOutcome(number=None, rate=rate, shadow=True, at=self._clock())
@@ -136,18 +170,53 @@ class Carrying:
                     return self._rejected(step.judgement)
                 case Stopped():
                     raise CannotPostError(step.line)
-            standing, step = decide(standing, seen, self._settle)
+            task.standing, step = decide(task.standing, seen, self._settle)
+            if isinstance(step, Look) and step.pause:
+                if not _was_unheard(seen):
+                    return self._delayed(task, step.pause, _words(seen))
+                await asyncio.sleep(self._seconds(step.pause))  # Kafka's trouble is not this account's
 
-    async def _look(self, task: _Task, step: Look, standing: Standing) -> Looked:
-        if step.pause:
-            await self._wait(step.pause)
-        command = task.command
+    async def _standing(self, task: _Task) -> Standing:
+        """Return what is known of a command, from its entry and from its tries before."""
+        tries = task.tries
+        counted = Standing(stale=tries.stale, busy=tries.busy, database=tries.database, looks=tries.looks)
+        intent = read_entry(self._commands.get(command_key(task.command.command_id)))
+        if not isinstance(intent, Intent):
+            return counted
+        if task.told_uncertain != intent.sent_at:
+            await self._tell_uncertain(task, intent.sent_at, "a poster ended before it knew the outcome")
+        return replace(counted, sent_at=intent.sent_at, acknowledged=intent.acknowledged)
+
+    def _delayed(self, task: _Task, pause: Pause | None, why: str) -> Delayed:
+        """Put a command off; `pause` None: until a person lets posting go on.
+
+        An intent is taken back where nothing of it can be done any more, so that the next try need not settle it.
+        """
+        key, standing = command_key(task.command.command_id), task.standing
+        is_undone = standing.sent_at is None and standing.duplicate is None and not task.is_open
+        if is_undone and isinstance(read_entry(self._commands.get(key)), Intent):
+            del self._commands[key]
+        return Delayed(
+            due=self._clock() + timedelta(seconds=self._seconds(pause) if pause else 0),
+            why=why,
+            tries=Tries(
+                stale=standing.stale,
+                busy=standing.busy,
+                database=standing.database,
+                looks=standing.looks,
+                troubles=task.tries.troubles,
+            ),
+            told_uncertain=task.told_uncertain,
+            is_paused=pause is None,
+        )
+
+    async def _look(self, command: Command, step: Look, standing: Standing) -> Looked:
         began_at = self._clock()
         found = await self._look_beyond_hold(command) if step.complete else None
         if found:
             return Looked(began_at, complete=True, found=found, tag=None)
         await self._see_company(command, standing, fresh=step.complete)
-        held = await self._ask(lambda: self._ifs.look_in_hold(command.company, [command.reference]))
+        held = await self._ifs.look_in_hold(command.company, [command.reference])
         return Looked(began_at, step.complete, held.found.get(command.reference), held.tag)
 
     async def _look_beyond_hold(self, command: Command) -> Found | None:
@@ -156,16 +225,16 @@ class Carrying:
         A voucher on its way from one to the other can be in neither for a moment.
         """
         company, reference = command.company, command.reference
-        held = await self._ask(lambda: self._ifs.look_in_hold(company, [reference]))
+        held = await self._ifs.look_in_hold(company, [reference])
         return (
             held.found.get(reference)
-            or await self._ask(lambda: self._ifs.look_in_hold_rows(company, reference))
-            or await self._ask(lambda: self._ifs.look_in_ledger(company, reference))
+            or await self._ifs.look_in_hold_rows(company, reference)
+            or await self._ifs.look_in_ledger(company, reference)
         )
 
     async def _see_company(self, command: Command, standing: Standing, *, fresh: bool) -> Company:
         """Prove that the company can be seen: IFS answers look-ups in one that cannot with an empty list."""
-        company = await self._ask(lambda: self._ifs.basics.company(command.company, fresh=fresh))
+        company = await self._ifs.basics.company(command.company, fresh=fresh)
         if company:
             return company
         line = f"company {command.company} does not exist in IFS, or its service user may not see it"
@@ -204,12 +273,15 @@ class Carrying:
         sent_at = self._clock()
         self._commands[key] = written(Intent(sent_at=sent_at, rate=known))
         await task.work.confirmed()
+        self._ifs.service.before_request()  # an order to pause may have come while the intent was written
         if not self._is_heard():
             return Answered(sent_at, Created(UNHEARD))
         started = time.monotonic()
+        task.is_open = True
         created = await send()
         POST_SECONDS.observe(time.monotonic() - started)
         verdict = created.judgement.verdict
+        task.is_open = verdict in (Verdict.UNCERTAIN, Verdict.DONE)
         ANSWERS.labels(verdict.value).inc()
         if verdict is Verdict.UNCERTAIN:
             await self._tell_uncertain(task, sent_at, created.judgement.words)
@@ -230,6 +302,7 @@ class Carrying:
 
     async def _tell_uncertain(self, task: _Task, sent_at: datetime, reason: str) -> None:
         UNCERTAIN.inc()
+        task.told_uncertain = sent_at
         log.warning("a POST's effect is not known", record=task.command.record_id, reason=reason)
         await self._tell(task, "uncertain", reason, sent_at)
 
@@ -251,11 +324,11 @@ class Carrying:
         task.work.send(message.topic, key=message.key, value=message.value, headers=message.headers)
         await task.work.confirmed()
 
-    async def _wait(self, pause: Pause) -> None:
+    def _seconds(self, pause: Pause) -> float:
         seconds = self._back_off.wait(pause.attempt, pause.retry_after)
         if pause.until:
             seconds = min(seconds, max((pause.until - self._clock()).total_seconds(), 0.0))
-        await asyncio.sleep(seconds)
+        return seconds
 
     def _rejected(self, judgement: Judgement) -> RejectedOutcome:
         return RejectedOutcome(
@@ -265,3 +338,13 @@ class Carrying:
             advice=judgement.explanation.advice,
             at=self._clock(),
         )
+
+
+def _was_unheard(seen: Looked | Answered) -> bool:
+    return isinstance(seen, Answered) and seen.created.judgement is UNHEARD
+
+
+def _words(seen: Looked | Answered) -> str:
+    if isinstance(seen, Looked):
+        return "not in IFS yet, but what was sent may still be done"
+    return seen.created.judgement.words

@@ -1,6 +1,5 @@
 """The rate that a voucher is posted at: the one that its command knows, else the one that IFS Cloud has."""
 
-from agents.poster.asking import Asking
 from agents.poster.trouble import CannotPostError, NotPossibleError
 from schemas.errors import UnreadableError
 from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher
@@ -15,9 +14,8 @@ from streams.systems.ifs.voucher_json import Command
 class Rates:
     """Tells rates of commands; IFS is asked for none that the command brings along."""
 
-    def __init__(self, ifs: IfsClient, ask: Asking) -> None:
+    def __init__(self, ifs: IfsClient) -> None:
         self._ifs = ifs
-        self._ask = ask
 
     async def of(self, command: Command, company: Company) -> KnownRate:
         """Return the rate to post at; what IFS has for a date is kept for minutes, so asking twice costs nothing.
@@ -58,9 +56,9 @@ class Rates:
             return _known(company, SAME_CURRENCY)
         row: Found | None = found
         if found.rate is None:
-            row = await self._ask(lambda: self._ifs.look_in_hold_rows(command.company, command.reference))
+            row = await self._ifs.look_in_hold_rows(command.company, command.reference)
         if row and row.rate and row.conversion_factor:
-            inverted = await self._ask(lambda: self._ifs.basics.quoted_inverted(company, command.currency_type))
+            inverted = await self._ifs.basics.quoted_inverted(company, command.currency_type)
             return _known(company, Rate(row.rate, row.conversion_factor, inverted=inverted))
         rate = await self._quoted(command, company)
         if rate is None:
@@ -73,9 +71,7 @@ class Rates:
     async def _quoted(self, command: PostVoucher, company: Company) -> Rate | None:
         try:
             decimals(company.currency)
-            return await self._ask(
-                lambda: self._ifs.basics.rate(company, command.currency_type, command.currency, command.rate_date)
-            )
+            return await self._ifs.basics.rate(company, command.currency_type, command.currency, command.rate_date)
         except (UnusableRateError, UnreadableError) as error:
             raise NotPossibleError(CURRENCY, str(error)) from error
 

@@ -61,18 +61,24 @@ def test_what_is_paused_is_shown_with_who_and_why_until_it_is_resumed(zuora_ifs:
     zuora_ifs("posting", "resume", "--company", "10", "--reason", "over")
     assert zuora_ifs("posting", "status").splitlines() == [
         "nothing is paused",
-        "backlog: 0 voucher commands",
+        "backlog: 0 voucher commands, 0 of them in the waiting room",
         "rate limit: 950 requests a minute",
     ]
 
 
 def test_the_backlog_is_what_the_poster_has_not_acknowledged(zuora_ifs: ZuoraIfs, cluster: Cluster) -> None:
     topic = cluster.names.public(VOUCHER_COMMAND)
-    commands = [Message(topic, b"10", b"{}") for _ in range(95)]
-    asyncio.run(send_all(cluster.kafka, commands, client_id="test"))
+    commands = [Message(topic, b"10", b"{}") for _ in range(94)]
+    changelog = cluster.names.changelog("poster", "waiting")
+    room = [
+        Message(changelog, key, value)
+        for key, value in ((b"command/a", b"x"), (b"waiting/a", b"x"), (b"waiting/b", b"x"), (b"waiting/a", None))
+    ]
+    asyncio.run(send_all(cluster.kafka, commands + room, client_id="test"))
 
     told = json.loads(zuora_ifs("posting", "status", "--json"))
-    assert (told["backlog"], told["requestsPerMinute"], told["secondsUntilClear"]) == (95, 950, 12.0)
+    assert (told["backlog"], told["waiting"], told["requestsPerMinute"]) == (95, 1, 950)
+    assert told["secondsUntilClear"] == 12.0
     assert zuora_ifs("posting", "pause", "--reason", "x")
     assert "clear: not before posting is resumed" in zuora_ifs("posting", "status")
 

@@ -1,5 +1,6 @@
 """A poster at work on an IFS sandbox: a desk that survives posters, commands, and what came of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
@@ -15,7 +16,7 @@ from deploy.sandbox.ifs.settings import IfsSettings as SandboxSettings
 from deploy.sandbox.ifs.state import IfsSandbox
 from deploy.sandbox.serving import listening
 from schemas import topics
-from schemas.base import DocumentType, Model
+from schemas.base import DocumentType, Model, utc_now
 from schemas.topics import TopicNames
 from schemas.vouchers import (
     KnownRate,
@@ -32,11 +33,12 @@ from streams.systems.budget import RateBudget
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.retry import BackOff
-from tests.support.fakes import FakeTable, FakeWork, decoded, fake_event, header
+from tests.support.fakes import FakeEvent, FakeTable, FakeWork, decoded, fake_event, header
 
 NAMES = TopicNames("", "zuora-ifs")
 COMMANDS = NAMES.public(topics.VOUCHER_COMMAND)
 OUTCOMES = NAMES.public(topics.VOUCHER)
+RETRIES = NAMES.working(topics.POSTING_RETRY)
 PROGRESS = NAMES.working(topics.POSTING_PROGRESS)
 SET = r"VoucherHandling\.svc/VoucherSet"
 LOOKS = {"voucher-set": SET, "entry-assistant": r"VouchersAnalysis\.svc/VoucherSet"}
@@ -94,6 +96,18 @@ def reversal_of(posted: VoucherPosted, **changes: Any) -> ReverseVoucher:
     return ReverseVoucher(**(facts | changes))
 
 
+class DeskWork(FakeWork):
+    """The work of an event that writes two tables."""
+
+    def __init__(self, table: FakeTable, waiting: FakeTable, *, crash_at: int) -> None:
+        super().__init__(table, crash_at=crash_at)
+        self._waiting = waiting
+
+    async def confirmed(self) -> None:
+        await super().confirmed()
+        self._waiting.confirm()
+
+
 class Desk:
     """A sandbox, a table that outlives posters, and what they sent."""
 
@@ -101,6 +115,8 @@ class Desk:
         self.sandbox = sandbox
         self.posting = posting
         self.table = FakeTable()
+        self.waiting = FakeTable()
+        self.offset = 0
         self.sent: list[Model] = []
         self.ids: list[str] = []
         self.budget = RateBudget(1)
@@ -116,10 +132,13 @@ class Desk:
         return self.heard.pop(0) if self.heard else True
 
     @asynccontextmanager
-    async def poster(self, table: FakeTable | None = None, **settings: Any) -> AsyncIterator[Poster]:
-        """A poster as a new process would start it: on what the table has durably."""
+    async def poster(
+        self, table: FakeTable | None = None, *, most_waiting: int = 5_000, **settings: Any
+    ) -> AsyncIterator[Poster]:
+        """A poster as a new process would start it: on what the tables have durably."""
         if table is None:
             table = self.table = FakeTable(self.table.durable)
+        self.waiting = FakeTable(self.waiting.durable)
         ifs_settings = IfsSettings(**(self.settings | settings))
         async with connected(ifs_settings, token_source(ifs_settings), budget_of(ifs_settings)) as service:
             self.budget = service.budget
@@ -127,6 +146,8 @@ class Desk:
                 IfsClient(service, ifs_settings),
                 names=NAMES,
                 commands=cast("Any", table),
+                waiting=cast("Any", self.waiting),
+                most_waiting=most_waiting,
                 app_id="zuora-ifs",
                 settings=ifs_settings,
                 back_off=BackOff(first=0.01, longest=0.05),
@@ -135,17 +156,41 @@ class Desk:
             )
 
     async def post(self, *commands: PostVoucher | ReverseVoucher, crash_at: int = 0, **settings: Any) -> list[Model]:
-        """Let a new poster work through commands; returns the outcomes that it sent."""
+        """Let a new poster work through commands and through its waiting room; returns the outcomes that it sent.
+
+        `crash_at` is the confirmation of a command, or of the ticks after the last, in which the process dies.
+        """
         async with self.poster(**settings) as poster:
             for each in commands:
-                work = FakeWork(self.table, crash_at=crash_at)
-                try:
-                    await poster.on_command(cast("Any", fake_event(COMMANDS, each.company, each)), cast("Any", work))
-                    self.table.confirm()
-                finally:
-                    self.sent += [decoded(message) for message in work.sent]
-                    self.ids += [header(message, "ce_id") for message in work.sent]
+                await self.hand(poster, each, crash_at=crash_at)
+            await self.until_nobody_waits(poster, crash_at=crash_at)
         return self.outcomes
+
+    async def hand(self, poster: Poster, each: PostVoucher | ReverseVoucher, *, crash_at: int = 0) -> None:
+        """Hand a poster one command, as the next event of its topic."""
+        self.offset += 1
+        await self._handle(poster, fake_event(COMMANDS, each.company, each, offset=self.offset), crash_at)
+
+    async def tick(self, poster: Poster, *, crash_at: int = 0) -> None:
+        """Hand a poster one tick, as the ticker would have sent it."""
+        await self._handle(poster, FakeEvent(RETRIES, b"tick", b"{}"), crash_at)
+
+    async def until_nobody_waits(self, poster: Poster, *, crash_at: int = 0) -> None:
+        """Tick whenever somebody is due, until the waiting room is empty."""
+        while self.waiting:
+            due = poster.next_due  # None while all is paused, and before a new poster has read its room
+            await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
+            await self.tick(poster, crash_at=crash_at)
+
+    async def _handle(self, poster: Poster, event: FakeEvent, crash_at: int) -> None:
+        work = DeskWork(self.table, self.waiting, crash_at=crash_at)
+        try:
+            await poster.on_event(cast("Any", event), cast("Any", work))
+            self.table.confirm()
+            self.waiting.confirm()
+        finally:
+            self.sent += [decoded(message) for message in work.sent]
+            self.ids += [header(message, "ce_id") for message in work.sent]
 
     def fault(self, kind: str, **wanted: Any) -> None:
         """Order that the POST that books goes wrong, or the look at the hold table (`method="GET"`)."""

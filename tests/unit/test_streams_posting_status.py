@@ -49,14 +49,15 @@ def test_orders_are_taken_from_the_log_and_what_cannot_be_read_is_passed_over() 
 
 
 @pytest.mark.parametrize(
-    ("backlog", "limit", "seconds"),
-    [(0, 950, 0.0), (475, 950, 60.0), (1_000, 100, 1_200.0)],
+    ("not_taken", "waiting", "limit", "seconds"),
+    [(0, 0, 950, 0.0), (475, 0, 950, 60.0), (400, 75, 950, 60.0), (1_000, 0, 100, 1_200.0)],
 )
-def test_a_voucher_takes_two_requests(backlog: int, limit: int, seconds: float) -> None:
-    status = status_of(PauseBook(), backlog, limit, NOW)
+def test_a_voucher_takes_two_requests(not_taken: int, waiting: int, limit: int, seconds: float) -> None:
+    status = status_of(PauseBook(), not_taken, waiting, limit, NOW)
+    assert (status.backlog, status.waiting) == (not_taken + waiting, waiting)
     assert (status.seconds_until_clear, status.clear_at) == (seconds, NOW + timedelta(seconds=seconds))
 
 
 def test_while_all_is_paused_a_backlog_is_never_clear() -> None:
     book = book_of(order(PostingPaused, "*"))
-    assert (status_of(book, 5, 950, NOW).clear_at, status_of(book, 0, 950, NOW).clear_at) == (None, NOW)
+    assert (status_of(book, 5, 0, 950, NOW).clear_at, status_of(book, 0, 0, 950, NOW).clear_at) == (None, NOW)

@@ -1,0 +1,66 @@
+"""Wakes the poster when a command in the waiting room is due: its table can only be written inside a handler."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+
+import structlog
+
+POLL_SECONDS = 0.5
+LOST_AFTER_SECONDS = 60.0
+"""A tick that was not handled by then may have gone to another poster, or its handler waits: another one harms none."""
+
+log = structlog.get_logger(__name__)
+
+
+class Ticker:
+    """Appends a tick to the poster's own topic whenever something is due, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        next_due: Callable[[], datetime | None],
+        append: Callable[[], Awaitable[object]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._next_due = next_due
+        self._append = append
+        self._clock = clock
+        self._handled = asyncio.Event()
+
+    def handled(self) -> None:
+        """Be told that a tick was handled."""
+        self._handled.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Tick for as long as the context is open."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            due = self._next_due()
+            if due is None or due > self._clock():
+                left = POLL_SECONDS if due is None else (due - self._clock()).total_seconds()
+                await asyncio.sleep(min(POLL_SECONDS, max(left, 0.0)))
+                continue
+            await self._tick()
+
+    async def _tick(self) -> None:
+        self._handled.clear()
+        try:
+            await self._append()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next try comes
+            log.warning("those that wait cannot be woken; tried again", why=str(error))
+            await asyncio.sleep(POLL_SECONDS)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOST_AFTER_SECONDS):
+                await self._handled.wait()
