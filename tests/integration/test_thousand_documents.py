@@ -68,10 +68,12 @@ async def test_the_ledger_is_the_sum_of_all_documents_of_zuora(kafka_bootstrap: 
 
     assert len(nets) == billing.made.total() >= DOCUMENTS
     assert duplicates == [], told
-    assert differences(books, nets, by_document(vouchers)) == [], told
+    wrong = differences(books, nets, by_document(vouchers))
+    assert not wrong, f"{told}: {len(wrong)} differ, the first is {wrong[0]}"
     assert ledger_of(trial_balance) == by_account(added(nets.values())), told
     assert zuora_of(ledger_of(trial_balance)) == without_zeros(*open_in_zuora(books)), told
-    assert wrongly_converted(books, by_document(vouchers)) == [], told
+    wrong = wrongly_converted(books, by_document(vouchers))
+    assert not wrong, f"{told}: {len(wrong)} wrongly converted, the first is {wrong[0]}"
 
 
 async def _switch_on(system: System) -> None:
