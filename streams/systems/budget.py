@@ -28,10 +28,14 @@ class RateBudget:
         self._queue = asyncio.Lock()
 
     @property
+    def configured(self) -> int:
+        """Requests per window that may never be exceeded; at least 1."""
+        return max(1, int(self._configured()))
+
+    @property
     def limit(self) -> int:
         """Requests per window that hold now; at least 1."""
-        configured = max(1, int(self._configured()))
-        return configured if self._shrunk_to is None else min(configured, self._shrunk_to)
+        return self.configured if self._shrunk_to is None else min(self.configured, self._shrunk_to)
 
     def shrink(self, limit: int | None) -> None:
         """Hold to `limit` requests per window from now on, never more than is configured; None lifts it."""

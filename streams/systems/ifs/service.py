@@ -11,7 +11,9 @@ from yarl import URL
 from schemas.errors import SettingsError, TroubleError, UnreadableError
 from streams.settings import IfsSettings
 from streams.systems.budget import RateBudget
+from streams.systems.governor import Governor
 from streams.systems.ifs.errors import Verdict, judge, read_error
+from streams.systems.retry import retry_after_seconds
 from streams.systems.session import Answer, FarSide, HttpSession
 from streams.systems.tokens import TokenSource
 
@@ -44,6 +46,7 @@ class Service:
     def __init__(self, session: FarSide, budget: RateBudget) -> None:
         self._session = session
         self.budget = budget
+        self._governor = Governor(budget)
         self.requests = 0
         """Requests admitted so far."""
         self.answered = 0
@@ -57,6 +60,7 @@ class Service:
 
     async def admit(self) -> None:
         """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
+        await self._governor.admit()
         await self.budget.acquire()
         self.before_request()
         self.requests += 1
@@ -124,12 +128,13 @@ class Service:
 
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
-        return self._noted(
-            await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
-        )
+        return self._noted(await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS))
 
     def _noted(self, answer: Answer) -> Answer:
-        if answer.status < 500 and answer.status != 429:
+        if answer.status == 429:
+            self._governor.refused(retry_after_seconds(answer.headers))
+        elif answer.status < 500:
+            self._governor.answered()
             self.answered += 1
         return answer
 
