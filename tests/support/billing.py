@@ -17,10 +17,6 @@ FIRST_DAY, DAYS = date(2025, 1, 1), 730
 """IFS's periods and rates begin in 2025; they change in 2026 and in the middle of it."""
 OTHER_GATEWAY = "2c92c0f85e2d19af015e3a61d8900022"
 """Takes no EUR by the mappings: such payments go to the cash account of the currency alone."""
-SMALLEST = {"SEK": Decimal("0.10"), "KWD": Decimal("0.005"), "JPY": Decimal(2)}
-"""What is smaller comes to nothing in some company's own currency (0.01 SEK is 0.0008 GBP), and IFS takes no row
-with an amount in one currency alone."""
-
 TAXES = ("VAT25", "VAT19", "GB20")
 KEYS: tuple[Json, ...] = (
     {"sku": "SKU-SVC-010", "productName": "Onboarding Services", "accountingCode": "3020 Services Revenue"},
@@ -131,7 +127,7 @@ class Billing:
         return {"items": [item | _turned(item)]}
 
     def _rounding(self, currency: str) -> Json:
-        off = self._random.choice((-4, -3, 3, 4)) * _smallest(currency)
+        off = self._random.choice((-4, -3, 3, 4)) * unit(currency)
         return {"items": [self._item(currency), {"chargeAmount": off, "processingType": "Rounding"}]}
 
     def _finely_taxed(self, currency: str) -> Json:
@@ -149,7 +145,7 @@ class Billing:
         """Make a header that is off its items, by a smallest unit for each at most."""
         items = [self._item(currency) for _ in range(10)]
         whole = [*items, *(tax | {"chargeAmount": tax["taxAmount"]} for item in items for tax in item["taxes"])]
-        amount = sum((one["chargeAmount"] for one in whole), self._random.choice((-1, 1)) * _smallest(currency))
+        amount = sum((one["chargeAmount"] for one in whole), self._random.choice((-1, 1)) * unit(currency))
         return {"items": items, "header": {"amount": amount, "balance": amount}}
 
     def _tax_items(self, currency: str) -> Json:
@@ -296,7 +292,7 @@ class Billing:
     def _share(self, amount: Decimal, currency: str) -> Decimal:
         """Return all of an amount, or a part of it that leaves something worth a row."""
         part = at_places(amount * self._random.randint(1, 9) / 10, currency)
-        is_whole = self._random.random() < 0.4 or min(part, amount - part) < _smallest(currency)
+        is_whole = self._random.random() < 0.4 or min(part, amount - part) < unit(currency)
         return amount if is_whole else part
 
     async def _any(self, place: str, currency: str = "") -> Json | None:
@@ -319,10 +315,6 @@ class Billing:
         """Have Zuora tell of what it has no event for."""
         order = {"objectId": made["id"], "event": event, "eventCategory": category}
         await self.system.zuora("callouts/send", order)
-
-
-def _smallest(currency: str) -> Decimal:
-    return SMALLEST.get(currency, unit(currency))
 
 
 def _turned(item: Json) -> Json:

@@ -325,9 +325,10 @@ class Checker:
             or (currency_credit and debit)
         ):
             raise rule("VoucherRow.INCORRECTAMOUNTS", "A row has either a debit or a credit amount")
-        if bool(currency_debit) != bool(debit):
+        # Sent is sent: 0.01 SEK is 0.00 GBP.
+        if (currency_debit is None) != (debit is None):
             raise rule("VoucherRow.VOUROWDEBDITAMTERR", "Both debit amount and currency debit amount must be given")
-        if bool(currency_credit) != bool(credit):
+        if (currency_credit is None) != (credit is None):
             raise rule("VoucherRow.VOUROWCREDITAMTERR", "Both credit amount and currency credit amount must be given")
         in_currency, own = (
             (currency_debit or 0) - (currency_credit or Decimal(0)),

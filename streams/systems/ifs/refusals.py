@@ -75,6 +75,11 @@ EMPTY = Explanation(
     "empty-voucher",
     "IFS finds a row without an amount, or no row: tell the people who run this connector; nothing was booked.",
 )
+AMOUNTS = Explanation(
+    "amounts-refused",
+    "IFS finds the amounts of a row incomplete, or on both sides: tell the people who run this connector; nothing was "
+    "booked.",
+)
 CURRENCY = Explanation(
     "currency-not-valid",
     f"The currency or currency type is not set up in the company, or is used wrongly: correct it in IFS or in the "
@@ -157,7 +162,8 @@ _KEYS_OF: dict[Explanation, str] = {
     APPROVAL: "STATUSINVALID STATUSINVALIDFORUSERGROUP VOUCHERMUSTBEAWAITING",
     NOT_BALANCED: "VOUCHERMUSTBEBALANCE AWAITINGAPPROVALMUSTBEBALANCE VOUNOTBALANCED VOUNOTBALANCEDPAR "
     "ACCRULDOUBLEENTRY1 ACCRULDOUBLEENTRY2 ACCRULDOUBLEENTRY3 ACCRULDOUBLEENTRY4 ACCRULDOUBLEENTRY5",
-    EMPTY: "NOVOUCHERROW NOAMOUNT INCORRECTAMOUNTS VOUROWDEBDITAMTERR VOUROWCREDITAMTERR",
+    EMPTY: "NOVOUCHERROW NOAMOUNT",
+    AMOUNTS: "INCORRECTAMOUNTS VOUROWDEBDITAMTERR VOUROWCREDITAMTERR",
     CURRENCY: "CURCODENULL RATETYPENULL NEGATIVECURRRATE BASECURRSAME",
     RATE_MISSING: "NOVALID ERROR4 ERROR5",
     PARALLEL_CURRENCY: "PARALLELRATETYPENULL NOPARALLELFORCURR",
