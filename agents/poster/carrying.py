@@ -40,7 +40,7 @@ from agents.poster.telling import progress_message
 from agents.poster.trouble import CannotPostError, NotPossibleError
 from agents.poster.validating import Validating
 from agents.runtime import StateTable, Work
-from schemas.errors import TroubleError, UnauthorizedError
+from schemas.errors import RefusedError, TroubleError, UnauthorizedError
 from schemas.topics import TopicNames
 from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
 from streams.accounting.conversion import Rate, convert
@@ -234,7 +234,12 @@ class Carrying:
 
     async def _see_company(self, command: Command, standing: Standing, *, fresh: bool) -> Company:
         """Prove that the company can be seen: IFS answers look-ups in one that cannot with an empty list."""
-        company = await self._ifs.basics.company(command.company, fresh=fresh)
+        try:
+            company = await self._ifs.basics.company(command.company, fresh=fresh)
+        except RefusedError as error:  # what is odd about one company is no reason to stop for all
+            if standing.sent_at is None:
+                raise NotPossibleError(COMPANY_UNKNOWN, str(error)) from error
+            raise
         if company:
             return company
         line = f"company {command.company} does not exist in IFS, or its service user may not see it"

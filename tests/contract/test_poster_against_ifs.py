@@ -162,6 +162,16 @@ async def test_a_company_that_cannot_be_seen_is_rejected_and_nothing_is_sent(des
     assert (rejected.reason, desk.posts) == ("company-not-visible", 0)
 
 
+async def test_a_company_without_a_currency_is_rejected_and_stops_no_other(desk: Desk) -> None:
+    odd = '{"Company": "10"}'
+    desk.sandbox.faults.order(
+        {"kind": "status", "path": "CompanyFinanceSet", "method": "GET", "status": 200, "body": odd}
+    )
+    rejected = the_rejected(await desk.post(command()))
+    assert (rejected.reason, desk.posts) == ("company-not-visible", 0)
+    assert "gives no CurrencyCode" in rejected.message
+
+
 # --- rehearsal, budget ------------------------------------------------------------------------------------------------
 
 
