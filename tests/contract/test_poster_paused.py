@@ -7,7 +7,7 @@ import pytest
 
 from schemas.base import utc_now
 from schemas.requests import PostingPaused, PostingResumed
-from tests.support.posting import Desk, command, open_desk, the_posted
+from tests.support.posting import Desk, DeskWork, command, open_desk, the_posted
 from tests.support.waiting import eventually
 
 
@@ -63,6 +63,27 @@ async def test_a_pause_between_the_look_and_the_post_is_obeyed(desk: Desk) -> No
     desk.pauses.apply(resumed())
     the_posted(await asyncio.wait_for(posting, 5))
     assert (desk.posts, desk.looks) == (1, 2)
+
+
+async def test_an_order_that_comes_while_the_intent_is_written_is_obeyed_and_leaves_no_doubt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm = DeskWork.confirmed
+
+    async def confirmed(work: DeskWork) -> None:
+        await confirm(work)
+        if not desk.pauses.all_paused and not desk.sent and desk.posts == 0:
+            desk.pauses.apply(paused())
+
+    monkeypatch.setattr(DeskWork, "confirmed", confirmed)
+    posting = asyncio.create_task(desk.post(command()))
+    done, _ = await asyncio.wait({posting}, timeout=0.5)
+    assert (done, desk.posts) == (set(), 0)
+
+    monkeypatch.setattr(DeskWork, "confirmed", confirm)
+    desk.pauses.apply(resumed())
+    the_posted(await asyncio.wait_for(posting, 5))
+    assert (desk.posts, desk.progress) == (1, [])
 
 
 async def test_an_uncertain_voucher_is_not_even_looked_for_while_paused_and_is_found_afterwards(desk: Desk) -> None:

@@ -147,6 +147,28 @@ async def test_a_crash_after_the_outcome_and_before_the_room_is_left_tells_the_o
     assert one_voucher_each(desk, [of_account("A")])
 
 
+async def test_what_was_broken_off_is_read_from_the_table_again(desk: Desk) -> None:
+    desk.fault("locked")
+    async with desk.poster() as poster:
+        await desk.hand(poster, of_account("A"))
+        room = dict(desk.waiting)
+        assert room
+
+        async def is_due() -> bool:
+            return poster.next_due is not None and poster.next_due <= utc_now()
+
+        await eventually(is_due)  # then A's turn comes before B's
+        with pytest.raises(CrashError):
+            await desk.hand(poster, of_account("B"), crash_at=3)  # A's intent and outcome are written, B's intent not
+        desk.waiting.update(room)  # the same process goes on: what A's leaving wrote was dropped with B's event
+        await desk.hand(poster, of_account("B"))
+        await desk.until_nobody_waits(poster)
+
+    assert desk.waiting == {}
+    assert set(references(desk.outcomes)) == {"INVA1", "INVB1"}
+    assert one_voucher_each(desk, [of_account("A"), of_account("B")])
+
+
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop"},
     {"kind": "commit-then-drop"},

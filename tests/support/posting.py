@@ -46,6 +46,8 @@ LOOKS = {"voucher-set": SET, "entry-assistant": r"VouchersAnalysis\.svc/VoucherS
 BOOKS = {"voucher-set": SET, "entry-assistant": r"VoucherEntry_CreateVoucher"}
 """The one request that books."""
 LEDGER = "GenLedVoucherRowSet"
+PATIENCE_SECONDS = 45.0
+"""How long a waiting room may take to empty, on a busy machine."""
 
 ROWS = (
     VoucherRow(account="1510", code_parts={"B": "100"}, debit=Decimal("100.00"), text="INV1 receivable A1"),
@@ -177,10 +179,11 @@ class Desk:
 
     async def until_nobody_waits(self, poster: Poster, *, crash_at: int = 0) -> None:
         """Tick whenever somebody is due, until the waiting room is empty."""
-        while self.waiting:
-            due = poster.next_due  # None while all is paused, and before a new poster has read its room
-            await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
-            await self.tick(poster, crash_at=crash_at)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.waiting:
+                due = poster.next_due  # None while all is paused, and before a new poster has read its room
+                await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
+                await self.tick(poster, crash_at=crash_at)
 
     async def _handle(self, poster: Poster, event: FakeEvent, crash_at: int) -> None:
         work = DeskWork(self.table, self.waiting, crash_at=crash_at)
