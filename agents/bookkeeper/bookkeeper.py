@@ -97,7 +97,7 @@ class Bookkeeper:
             self._check_partition(event)
             await self._handlers[event.topic](event, work, self._partitions[event.partition])
         except UnreadableError as error:
-            self._to_dead_letters(event, work, error)
+            send(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
 
     def _check_partition(self, event: Event) -> None:
         if event.topic not in self._keyed:
@@ -263,22 +263,6 @@ class Bookkeeper:
 
     def _teller(self, event: Event) -> Teller:
         return Teller(self._names, event, self._clock())
-
-    def _to_dead_letters(self, event: Event, work: Work, error: UnreadableError) -> None:
-        send(
-            work,
-            dead_letter(
-                self._names.public(topics.DEAD_LETTER),
-                origin_topic=event.topic,
-                origin_partition=event.partition,
-                origin_offset=event.offset,
-                key=event.key,
-                value=event.value,
-                headers=event.headers,
-                reason=str(error),
-                exception=error,
-            ),
-        )
 
 
 def _addressed(names: TopicNames) -> set[str]:

@@ -88,14 +88,4 @@ class Teller:
 
     def dead_letter(self, event: Event, reason: str, error: BaseException | None = None) -> Message:
         """Return the bytes of an event that nothing can be done with."""
-        return dead_letter(
-            self._names.public(topics.DEAD_LETTER),
-            origin_topic=event.topic,
-            origin_partition=event.partition,
-            origin_offset=event.offset,
-            key=event.key,
-            value=event.value,
-            headers=event.headers,
-            reason=reason,
-            exception=error,
-        )
+        return dead_letter(self._names.public(topics.DEAD_LETTER), event, reason, error)

@@ -27,7 +27,7 @@ from schemas.errors import LogError
 from schemas.notifications import NotificationReceived
 from schemas.topics import DEAD_LETTER, NOTIFICATION, TopicNames
 from streams.log.connection import connection_options
-from streams.log.messages import Message, dead_letter, event_message
+from streams.log.messages import Message, NeverInATopic, dead_letter, event_message
 from streams.log.producer import RecordTooLargeError
 from streams.settings import Settings
 
@@ -198,16 +198,13 @@ class Webhook:
             "http.query": json.dumps(without_credentials(dict(request.query))),
             "zuora-notification-id": request.headers.get(NOTIFICATION_ID_HEADER, ""),
         }
-        return dead_letter(
-            self._names.public(DEAD_LETTER),
-            origin_topic=self._names.public(NOTIFICATION),
-            origin_partition=-1,
-            origin_offset=-1,
+        origin = NeverInATopic(
+            self._names.public(NOTIFICATION),
             key=object_id.encode() if object_id else None,
             value=body,
             headers={name: text.encode(errors="replace") for name, text in told.items()},
-            reason=callout.reason,
         )
+        return dead_letter(self._names.public(DEAD_LETTER), origin, callout.reason)
 
 
 def _event_id(request: web.Request) -> str:

@@ -119,7 +119,7 @@ class Poster:
         try:
             command = _read(event)
         except UnreadableError as error:
-            _send(work, self._dead_letter(event, error))
+            _send(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
             return
         if command.app_id != self._app_id:
             log.info("command of another app passed over", app_id=command.app_id, record=command.record_id)
@@ -243,19 +243,6 @@ class Poster:
             kind = "rejected"
             log.warning("IFS refused a voucher", reason=outcome.reason, code=outcome.code, **facts)
         OUTCOMES.labels(kind).inc()
-
-    def _dead_letter(self, event: Event, error: UnreadableError) -> Message:
-        return dead_letter(
-            self._names.public(topics.DEAD_LETTER),
-            origin_topic=event.topic,
-            origin_partition=event.partition,
-            origin_offset=event.offset,
-            key=event.key,
-            value=event.value,
-            headers=event.headers,
-            reason=str(error),
-            exception=error,
-        )
 
 
 def _read(event: Event) -> Command:

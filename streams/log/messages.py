@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from schemas.base import Model, utc_now
 from schemas.envelope import SOURCE, Envelope, encode
@@ -53,29 +54,44 @@ def enveloped(topic: str, key: str, value: bytes, envelope: Envelope, partition:
     return Message(topic, key.encode(), value, tuple(envelope.headers()), partition)
 
 
-def dead_letter(
-    topic: str,
-    *,
-    origin_topic: str,
-    origin_partition: int,
-    origin_offset: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: dict[str, bytes],
-    reason: str,
-    exception: BaseException | None = None,
-) -> Message:
-    """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why.
+class Origin(Protocol):
+    """Where a record was read, and all of it; events and records of the reader are such."""
 
-    For what never was in a topic (a webhook's unreadable body) the origin is -1/-1 of the topic it was meant for.
-    """
+    @property
+    def topic(self) -> str: ...  # noqa: D102 - a record's own words
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> dict[str, bytes]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class NeverInATopic:
+    """What was meant for a topic and never got there, such as a webhook's unreadable body."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+    partition: int = -1
+    offset: int = -1
+
+
+def dead_letter(topic: str, origin: Origin, reason: str, exception: BaseException | None = None) -> Message:
+    """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why."""
     told = {
-        "dlq.topic": origin_topic,
-        "dlq.partition": str(origin_partition),
-        "dlq.offset": str(origin_offset),
+        "dlq.topic": origin.topic,
+        "dlq.partition": str(origin.partition),
+        "dlq.offset": str(origin.offset),
         "dlq.reason": reason[:LONGEST_REASON],
         "dlq.exception": f"{type(exception).__name__}: {exception}"[:LONGEST_REASON] if exception else "",
         "dlq.time": utc_now().isoformat().replace("+00:00", "Z"),
     }
-    kept = [(name, value) for name, value in headers.items() if not name.startswith("dlq.")]
-    return Message(topic, key, value, (*kept, *((name, text.encode()) for name, text in told.items())))
+    kept = [(name, value) for name, value in origin.headers.items() if not name.startswith("dlq.")]
+    return Message(topic, origin.key, origin.value, (*kept, *((name, text.encode()) for name, text in told.items())))
