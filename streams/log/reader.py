@@ -24,6 +24,8 @@ Position = tuple[str, int]
 
 CONNECT_SECONDS = 15.0
 """How long a broker may take to answer the first questions."""
+CLOSE_SECONDS = 2.0
+"""How long a connection that is being made may take to be there, so that it can be closed."""
 STALL_SECONDS = 30.0
 """How long a read that is not at its end may go without an answer from a broker."""
 BATCH_RECORDS = 5_000
@@ -222,11 +224,18 @@ async def _consumer(kafka: KafkaSettings) -> AsyncIterator[Any]:
         auto_offset_reset="none",
         fetch_max_bytes=FETCH_BYTES,
     )
+    starting = asyncio.ensure_future(consumer.start())
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await consumer.start()
+            # Shielded: cancelled while it connects, aiokafka leaves the connection open.
+            await asyncio.shield(starting)
         yield consumer
     finally:
+        done, _ = await asyncio.wait({starting}, timeout=CLOSE_SECONDS)
+        if not done:
+            starting.cancel()
+        elif not starting.cancelled():
+            starting.exception()  # told already, or overtaken by a cancellation
         await consumer.stop()
 
 
