@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from agents.bookkeeper.logged import Logged, ReadValues
-from agents.bookkeeper.partition import Partition, send, terms_of
+from agents.bookkeeper.partition import Partition, terms_of
 from agents.bookkeeper.rows import Tables, read_held, record_of
 from agents.bookkeeper.telling import Teller
-from agents.runtime import Event, Work
+from agents.runtime import Event, Work, send_message
 from schemas import topics
 from schemas.base import Model, utc_now
 from schemas.envelope import decode, decode_any
@@ -97,7 +97,7 @@ class Bookkeeper:
             self._check_partition(event)
             await self._handlers[event.topic](event, work, self._partitions[event.partition])
         except UnreadableError as error:
-            send(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
+            send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
 
     def _check_partition(self, event: Event) -> None:
         if event.topic not in self._keyed:

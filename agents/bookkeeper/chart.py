@@ -2,10 +2,10 @@
 
 from agents.bookkeeper.rows import mapping_row, mapping_version, read_mapping
 from agents.runtime import StateTable
-from streams.accounting.chart import CompanyTerms, Entry, Mapped, Rule, entry_of
+from streams.accounting.chart import Entry, KeyedChart, entry_of
 
 
-class PartitionChart:
+class PartitionChart(KeyedChart):
     """A Chart on the mappings table; decoded entries are kept, for a document asks for some ten of them.
 
     Valid while its partition is held: nobody else writes there.
@@ -14,21 +14,6 @@ class PartitionChart:
     def __init__(self, mappings: StateTable) -> None:
         self._mappings = mappings
         self._entries: dict[str, Entry | None] = {}
-
-    def mapped(self, key: str) -> Mapped | None:
-        """Return what a mapping key is mapped to."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, Mapped) else None
-
-    def rule(self, key: str) -> Rule | None:
-        """Return a posting rule."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, Rule) else None
-
-    def company(self, key: str) -> CompanyTerms | None:
-        """Return what is per company."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, CompanyTerms) else None
 
     def apply(self, key: str, version: int, event_type: str, value: bytes) -> bool:
         """Apply an event when its version is higher than the one held; False when it is not."""
@@ -39,7 +24,8 @@ class PartitionChart:
         self._entries.pop(key, None)
         return True
 
-    def _entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> Entry | None:
+        """Return what is set under a key, or None."""
         if key not in self._entries:
             row = self._mappings.get(key)
             if row is None:

@@ -14,7 +14,7 @@ from agents.bookkeeper.rows import (
     row_name,
 )
 from agents.bookkeeper.telling import Teller
-from agents.runtime import Work
+from agents.runtime import Work, send_message
 from schemas.base import Status
 from streams.accounting.applied import evaluate_applied
 from streams.accounting.decisions import Decision, Held, Terms
@@ -22,16 +22,10 @@ from streams.accounting.evaluation import evaluate
 from streams.accounting.keys import company_key, record_key
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running, Waiting
-from streams.log.messages import Message
 from streams.settings import IfsSettings
 
 WHAT_OTHERS_WAIT_FOR = frozenset({Status.POSTED, Status.CORRECTED})
 """A refund waits until its payment is so."""
-
-
-def send(work: Work, message: Message) -> None:
-    """Send a message as an effect of the event in hand."""
-    work.send(message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition)
 
 
 class Partition:
@@ -67,7 +61,7 @@ class Partition:
     def carry_out(self, work: Work, teller: Teller, record_id: str, decision: Decision, cause: str) -> None:
         """Tell, send and write what a decision says; no await in here, so nothing comes between."""
         for message in teller.decision(record_id, decision, cause):
-            send(work, message)
+            send_message(work, message)
         name, state = row_name(decision.state.account_id, record_id), decision.state.to_json()
         if decision.steps or self.tables.records.get(name) != state:  # a step always changes it
             self.tables.records[name] = state
@@ -84,7 +78,7 @@ class Partition:
     def go_on(self, work: Work, teller: Teller, key: str, running: Running) -> None:
         """Note how far a release has come and ask for its next piece."""
         self._note(key, running)
-        send(work, teller.next_release(key, running, self.number))
+        send_message(work, teller.next_release(key, running, self.number))
 
     def end_release(self, key: str) -> None:
         """Forget a release that has come to its end."""

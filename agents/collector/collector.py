@@ -18,7 +18,7 @@ from agents.collector.errand import Errand
 from agents.collector.metrics import count, fetch_timed
 from agents.collector.object_state import ObjectState
 from agents.collector.telling import Teller
-from agents.runtime import Event, Work
+from agents.runtime import Event, Work, send_message
 from schemas.base import DocumentType, Status, utc_now
 from schemas.errors import FarSideError, NotFoundError, RefusedError, UnreadableError
 from schemas.notifications import DocumentCaptured
@@ -115,7 +115,7 @@ class Collector:
         try:
             return Errand.read(event)
         except UnreadableError as error:
-            _send(work, self._tell.dead_letter(event, str(error), error))
+            send_message(work, self._tell.dead_letter(event, str(error), error))
             count(None, "unreadable")
             return None
 
@@ -150,7 +150,7 @@ class Collector:
 
     async def _hand_over(self, errand: Errand, document_id: str, state: ObjectState, work: Work) -> None:
         """Pass a notification that named a number on to the partition of the id, where the object's state lies."""
-        _send(work, self._tell.later(errand, errand.of(errand.document_type, document_id)))
+        send_message(work, self._tell.later(errand, errand.of(errand.document_type, document_id)))
         await self._end(errand, state, work, "handed-over")
 
     async def _received(self, errand: Errand, state: ObjectState, work: Work) -> ObjectState:
@@ -158,7 +158,7 @@ class Collector:
         if state.captured or state.status is Status.RECEIVED or state.status is Status.FETCHED:
             return state
         message, state = self._tell.step(errand, state, Status.RECEIVED, errand.notification.received_at)
-        _send(work, message)
+        send_message(work, message)
         await work.confirmed()
         return state
 
@@ -187,7 +187,7 @@ class Collector:
         await self._append(message, (*former, fetched.account_id), work)
         for document_type, document_id in fetched.renewed:
             later = errand.of(document_type, document_id, origin=errand.record_id)
-            _send(work, self._tell.later(errand, later))
+            send_message(work, self._tell.later(errand, later))
         await self._end(errand, state.after(fetched), work, "captured")
 
     async def _fetched(self, errand: Errand, state: ObjectState, event: DocumentCaptured, work: Work) -> ObjectState:
@@ -198,7 +198,7 @@ class Collector:
             include={"document_number", "account_id", "account_number", "account_name", "amount", "currency"}
         )
         message, state = self._tell.step(errand, state, Status.FETCHED, event.fetched_at, **known)
-        _send(work, message)
+        send_message(work, message)
         await work.confirmed()
         state = replace(state, captured=True)
         self._objects[errand.record_id] = state.write()
@@ -208,7 +208,7 @@ class Collector:
     async def _append(self, message: Message, accounts: tuple[str, ...], work: Work) -> None:
         """Append a document for each account that knows it, one confirmed before the next."""
         for account in accounts:
-            _send(work, replace(message, key=account.encode()))
+            send_message(work, replace(message, key=account.encode()))
             await work.confirmed()
 
     async def _not_found(self, errand: Errand, state: ObjectState, error: NotFoundError, work: Work) -> None:
@@ -217,7 +217,7 @@ class Collector:
             await self._append(self._tell.document(errand, self._gone(errand, state)), state.accounts, work)
             await self._end(errand, state, work, "gone")
         elif (later := errand.again(self._clock(), NOT_FOUND_DELAYS_SECONDS, NOT_FOUND_AFTER)) is not None:
-            _send(work, self._tell.later(errand, later))
+            send_message(work, self._tell.later(errand, later))
             await self._end(errand, state, work, "not-found-yet")
         else:
             await self._give_up(errand, state, NOT_FOUND, work)
@@ -239,11 +239,11 @@ class Collector:
     async def _give_up(self, errand: Errand, state: ObjectState, reason: str, work: Work) -> None:
         """End a record as `failed`; once its status is the bookkeeper's, the notification is a dead letter instead."""
         if state.captured:
-            _send(work, self._tell.dead_letter(errand.event, reason))
+            send_message(work, self._tell.dead_letter(errand.event, reason))
         else:
             state = await self._received(errand, state, work)
             message, state = self._tell.step(errand, state, Status.FAILED, self._clock(), reason=reason)
-            _send(work, message)
+            send_message(work, message)
         _log.warning("cannot be fetched", record=errand.record_id, reason=reason)
         await self._end(errand, state, work, "failed")
 
@@ -252,7 +252,3 @@ class Collector:
         await work.confirmed()
         self._objects[errand.record_id] = state.remember(errand.cause).write()
         count(errand.document_type, outcome)
-
-
-def _send(work: Work, message: Message) -> None:
-    work.send(message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition)

@@ -13,14 +13,14 @@ from agents.poster.pauses import Pauses
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
 from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
 from agents.poster.telling import outcome_message
-from agents.runtime import Event, OpenWork, StateTable, Work
+from agents.runtime import Event, OpenWork, StateTable, Work, send_message
 from schemas import topics
 from schemas.base import utc_now
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
-from streams.log.messages import Message, dead_letter
+from streams.log.messages import dead_letter
 from streams.posting_control import EVERY_COMPANY
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
@@ -119,7 +119,7 @@ class Poster:
         try:
             command = _read(event)
         except UnreadableError as error:
-            _send(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
+            send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
             return
         if command.app_id != self._app_id:
             log.info("command of another app passed over", app_id=command.app_id, record=command.record_id)
@@ -231,7 +231,7 @@ class Poster:
 
     def _tell(self, work: Work, command: Command, outcome: Outcome, traceparent: str | None) -> None:
         rows = self._carrying.company_rows(command, outcome.rate) if isinstance(outcome, PostedOutcome) else ()
-        _send(work, outcome_message(self._names, command, outcome, rows, traceparent))
+        send_message(work, outcome_message(self._names, command, outcome, rows, traceparent))
 
     def _log(self, command: Command, outcome: Outcome) -> None:
         facts = {"record": command.record_id, "company": command.company, "reference": command.reference}
@@ -256,7 +256,3 @@ def _read(event: Event) -> Command:
 
 def _has_no_company_amount(row: VoucherRow) -> bool:
     return row.company_debit is None and row.company_credit is None
-
-
-def _send(work: Work, message: Message) -> None:
-    work.send(message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition)

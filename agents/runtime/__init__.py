@@ -13,7 +13,7 @@ from agents.runtime.stage import BeforeEvents, OpenWork
 from agents.runtime.table import StateTable
 from agents.runtime.timing import Timing
 from agents.runtime.window import Handler
-from agents.runtime.work import Abandoned, Event, NotInHandlerError, Work
+from agents.runtime.work import Abandoned, Event, NotInHandlerError, Work, send_message
 
 __all__ = [
     "Abandoned",
@@ -29,4 +29,5 @@ __all__ = [
     "Work",
     "end_process",
     "run_process",
+    "send_message",
 ]

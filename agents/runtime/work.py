@@ -14,6 +14,7 @@ from agents.runtime.outbox import Outbox, Outgoing
 from agents.runtime.state import EPOCH_HEADER, Change
 from schemas.errors import ConnectorError
 from schemas.topics import LARGEST_MESSAGE_BYTES
+from streams.log.messages import Message
 from streams.log.producer import Header, RecordTooLargeError, record_bytes
 
 
@@ -227,6 +228,13 @@ class Sending:
         if future is None:
             raise Abandoned(self._work.label)
         return await asyncio.shield(future)  # a cancelled handler must not cancel the record's own future
+
+
+def send_message(work: Work, message: Message) -> Sending:
+    """Send a message as an effect of the event in hand."""
+    return work.send(
+        message.topic, key=message.key, value=message.value, headers=message.headers, partition=message.partition
+    )
 
 
 current_work: ContextVar[Work | None] = ContextVar("current_work", default=None)

@@ -1,5 +1,6 @@
 """What documents are mapped by: accounts, charts, posting rules and what is per company, each under its key."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -106,7 +107,30 @@ def entry_of(event: Model, version: int) -> Entry | None:
     raise TypeError(f"{type(event).__name__} is no mapping or rule")
 
 
-class DictChart:
+class KeyedChart(ABC):
+    """A chart that answers from one entry for each key; what is of another kind than asked for is not there."""
+
+    @abstractmethod
+    def entry(self, key: str) -> Entry | None:
+        """Return what is set under a key, or None."""
+
+    def mapped(self, key: str) -> Mapped | None:
+        """Return the mapping under a key, or None."""
+        entry = self.entry(key)
+        return entry if isinstance(entry, Mapped) else None
+
+    def rule(self, key: str) -> Rule | None:
+        """Return the posting rule under a key, or None."""
+        entry = self.entry(key)
+        return entry if isinstance(entry, Rule) else None
+
+    def company(self, key: str) -> CompanyTerms | None:
+        """Return the terms of a company, or None."""
+        entry = self.entry(key)
+        return entry if isinstance(entry, CompanyTerms) else None
+
+
+class DictChart(KeyedChart):
     """A chart in memory, folded from events."""
 
     def __init__(self, events: Iterable[Model] = (), *, first_version: int = 1) -> None:
@@ -128,17 +152,6 @@ class DictChart:
         else:
             self.entries[key] = entry
 
-    def mapped(self, key: str) -> Mapped | None:
-        """Return the mapping under a key, or None."""
-        entry = self.entries.get(key)
-        return entry if isinstance(entry, Mapped) else None
-
-    def rule(self, key: str) -> Rule | None:
-        """Return the posting rule under a key, or None."""
-        entry = self.entries.get(key)
-        return entry if isinstance(entry, Rule) else None
-
-    def company(self, key: str) -> CompanyTerms | None:
-        """Return the terms of a company, or None."""
-        entry = self.entries.get(key)
-        return entry if isinstance(entry, CompanyTerms) else None
+    def entry(self, key: str) -> Entry | None:
+        """Return what is set under a key, or None."""
+        return self.entries.get(key)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from streams.accounting.chart import CompanyTerms, Entry, Mapped, Rule, entry_of
+from streams.accounting.chart import Entry, KeyedChart, entry_of
 from streams.projection.queries import CurrentMapping
 
 
-class ProjectedChart:
+class ProjectedChart(KeyedChart):
     """A Chart that asks for each key once, by `find`: `ReadModel.mapping` for how things stand today."""
 
     def __init__(self, find: Callable[[str], CurrentMapping | None]) -> None:
@@ -20,21 +20,7 @@ class ProjectedChart:
         found = self._found[key]
         return None if found is None or found.removed else found
 
-    def mapped(self, key: str) -> Mapped | None:
-        """Return the mapping under a key, or None."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, Mapped) else None
-
-    def rule(self, key: str) -> Rule | None:
-        """Return the posting rule under a key, or None."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, Rule) else None
-
-    def company(self, key: str) -> CompanyTerms | None:
-        """Return the terms of a company, or None."""
-        entry = self._entry(key)
-        return entry if isinstance(entry, CompanyTerms) else None
-
-    def _entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> Entry | None:
+        """Return what is set under a key, or None."""
         source = self.source(key)
         return entry_of(source.event, source.version) if source else None
