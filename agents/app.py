@@ -22,7 +22,7 @@ from agents.bookkeeper.rows import Tables
 from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
 from agents.poster.pauses import Pauses
-from agents.poster.poster import Poster
+from agents.poster.poster import TICK, Poster
 from agents.poster.ticking import Ticker
 from agents.runtime import Event, StateTable, StreamApp, Timing, Work, run_process
 from agents.serving import add_probes, run, start_site
@@ -89,7 +89,9 @@ async def collector(wiring: Wiring) -> StreamApp:
     share = share_of_limits(lambda: len(app.assigned_partitions(notifications)), settings.kafka.partitions)
     tokens = wiring.watcher.serve(System.ZUORA, zuora_tokens(settings.zuora))
     session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share, tokens=tokens))
-    agent = Collector(ZuoraClient(session, on_wait=on_zuora_wait), names, tables["objects"])
+    agent = Collector(
+        ZuoraClient(session, on_wait=on_zuora_wait), names, tables["objects"], partitions=settings.kafka.partitions
+    )
     app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
     # These mostly sleep until their time has come; what is handed over must not queue behind them.
     app.windowed(
@@ -151,7 +153,7 @@ async def poster(wiring: Wiring) -> StreamApp:
     retries = names.working(topics.POSTING_RETRY)
     ticker = Ticker(
         next_due=lambda: agent.next_due,
-        append=lambda: wiring.producer.send_and_confirm(retries, key=b"tick", value=b"{}", partition=0),
+        append=lambda: wiring.producer.send_and_confirm(retries, key=TICK, value=b"{}", partition=0),
         clock=utc_now,
     )
 

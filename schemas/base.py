@@ -1,6 +1,6 @@
 """What all models share: frozen, closed, camelCase on the wire, decimals and times that cannot be misread."""
 
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
@@ -17,15 +17,42 @@ class Model(BaseModel):
     )
 
 
+LARGEST_EXPONENT = 40
+"""Of an amount or a rate, up and down. 1E+999999999 is a decimal too, and written out it would be a gigabyte."""
+
+
 def _no_float(value: object) -> object:
     if isinstance(value, float):
         raise ValueError("an amount must not be a float")  # noqa: TRY004 - pydantic turns ValueError into its own
     return value
 
 
+def _of_a_size(amount: Decimal) -> Decimal:
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -LARGEST_EXPONENT or amount.adjusted() > LARGEST_EXPONENT:
+        raise ValueError("not of the size of an amount")
+    return amount
+
+
+def _of_64_bits(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("more than 64 bits")
+    return number
+
+
+def _in_utc(time: datetime) -> datetime:
+    if not 1 < time.year < MAXYEAR:  # no zone and no delay then leads out of the calendar
+        raise ValueError("outside the years 2 to 9998")
+    return time.astimezone(UTC)
+
+
+Whole = Annotated[int, AfterValidator(_of_64_bits)]
+"""A whole number that every reader of JSON takes."""
+
 Amount = Annotated[
     Decimal,
     BeforeValidator(_no_float),
+    AfterValidator(_of_a_size),
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
 ]
 """A decimal, on the wire a string such as "1190.00": never a float, never an exponent."""
@@ -33,7 +60,7 @@ Amount = Annotated[
 LEFT_OUT_IF_NONE = Field(default=None, exclude_if=lambda value: value is None)
 """A field that is not written at all where it is empty: of a row's two sides, say, only the one that it has."""
 
-Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in UTC; naive times are refused."""
 
 Date = date

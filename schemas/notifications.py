@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.base import Amount, DocumentType, Model, Time
+from schemas.base import Amount, DocumentType, Model, Time, Whole
 
 
 class NotificationReceived(Model):
@@ -31,7 +31,7 @@ class FetchLater(Model):
     notification: NotificationReceived
     notification_event_id: str
     not_before: Time
-    attempt: int
+    attempt: Whole
 
 
 class DocumentCaptured(Model):

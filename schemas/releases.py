@@ -1,6 +1,6 @@
 """The bookkeeper's words to itself, on topics of our own: what is released next, what went to another account."""
 
-from schemas.base import Model
+from schemas.base import Model, Whole
 
 
 class ReleaseNext(Model):
@@ -8,7 +8,7 @@ class ReleaseNext(Model):
 
     waiting_key: str
     """A key that could change their evaluation, for example `account/8ad0…` or `10/tax/VAT20`."""
-    after: int
+    after: Whole
     """Offset of the last document already evaluated in this release; -1 at its start."""
     cause: str
     """Id of the event that began the release."""

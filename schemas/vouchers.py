@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import LEFT_OUT_IF_NONE, Amount, Date, DocumentType, Model, Time
+from schemas.base import LEFT_OUT_IF_NONE, Amount, Date, DocumentType, Model, Time, Whole
 from schemas.mappings import CodePart
 
 
@@ -27,8 +27,8 @@ class VoucherNumber(Model):
 
     company: str
     voucher_type: str
-    accounting_year: int
-    voucher_no: int
+    accounting_year: Whole
+    voucher_no: Whole
 
 
 class VoucherSubject(Model):
@@ -43,7 +43,7 @@ class VoucherSubject(Model):
     account_id: str
     reference: str
     fingerprint: str
-    document_offset: int
+    document_offset: Whole
     """Offset in `zuora.document.v1` of the document that the voucher was made from."""
     unapplied: Amount | None = None
     """Of a payment: its U once this is posted."""
@@ -71,11 +71,11 @@ class PostVoucher(VoucherSubject):
     currency: str
     currency_type: str
     rows: tuple[VoucherRow, ...]
-    rest_row: int
+    rest_row: Whole
     """Index of the row that takes what conversion leaves over."""
     known_rate: KnownRate | None = None
     """For what changes an earlier voucher: its rate. None: the rate that IFS has for `rate_date`."""
-    mapping_versions: dict[str, int] = Field(default_factory=dict)
+    mapping_versions: dict[str, Whole] = Field(default_factory=dict)
     """Mapping or rule key to its version: what the rows were made from."""
 
 
@@ -102,8 +102,8 @@ class VoucherPosted(VoucherSubject):
     """The voucher is in IFS Cloud. Key: Zuora account id."""
 
     voucher_type: str
-    accounting_year: int | None = None
-    voucher_no: int | None = None
+    accounting_year: Whole | None = None
+    voucher_no: Whole | None = None
     """None in shadow mode only."""
     voucher_date: Date
     currency: str

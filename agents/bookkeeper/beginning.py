@@ -21,6 +21,8 @@ from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import remember
+from streams.log.messages import key_text
+from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
 
 log = structlog.get_logger(__name__)
@@ -70,10 +72,10 @@ class Beginning:
         newest: Mappings = {}
         async for records in self._read(self._names.public(topics.MAPPING), None):
             for record in records:
-                key = _readable_key(record)
+                key = _readable_key(record, self._bookkeeper.partition_count)
                 if key is None:
                     continue
-                own = record.key is not None and key == account_key(record.key.decode())
+                own = key == account_key(key_text(record))
                 row = mapping_row(record.offset, record.headers["ce_type"].decode(), record.value or b"")
                 newest[key] = (record.partition if own else None, row)
         return newest
@@ -82,24 +84,26 @@ class Beginning:
         async for records in self._read(self._names.public(topics.VOUCHER), new.keys()):
             for number, own in _by_partition(records).items():
                 async with open_work(number):
-                    _remember_all(new[number], own)
+                    _remember_all(new[number], own, self._bookkeeper.partition_count)
 
 
-def _remember_all(partition: Partition, records: Iterable[LogRecord]) -> None:
+def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int) -> None:
     for record in records:
         try:
+            check_partition(record, partitions)
             outcome = decode_any(record.headers, record.value)
         except UnreadableError:
             continue  # it goes to the dead letters when the stream meets it
-        if isinstance(outcome, VoucherPosted | VoucherRejected):
+        if isinstance(outcome, VoucherPosted | VoucherRejected) and record.key == outcome.account_id.encode():
             account_id, record_id = outcome.account_id, outcome.record_id
             state = remember(partition.state(account_id, record_id), outcome, record.offset)
             partition.tables.records[row_name(account_id, record_id)] = state.to_json()
 
 
-def _readable_key(record: LogRecord) -> str | None:
+def _readable_key(record: LogRecord, partitions: int) -> str | None:
     """Return the mapping key of a record; None for one that the stream will put among the dead letters."""
     try:
+        check_partition(record, partitions)
         event = decode_any(record.headers, record.value)
         return mapping_key(event) if record.key == topic_key(event).encode() else None
     except (UnreadableError, TypeError):

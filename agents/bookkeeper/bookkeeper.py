@@ -10,6 +10,7 @@ from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas import topics
 from schemas.base import Model, utc_now
+from schemas.base import record_id as record_id_of
 from schemas.envelope import decode, decode_any
 from schemas.errors import UnreadableError
 from schemas.notifications import DocumentCaptured
@@ -31,8 +32,8 @@ from streams.accounting.outcomes import take_outcome, take_progress, take_revers
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
 from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
-from streams.log.messages import dead_letter
-from streams.log.partitions import partition_of
+from streams.log.messages import dead_letter, header_text, key_text
+from streams.log.partitions import check_partition
 from streams.settings import IfsSettings
 
 RELEASED_AT_ONCE = 500
@@ -40,6 +41,10 @@ RELEASED_AT_ONCE = 500
 
 VERSION_HEADER = "mapping_version"
 """On a chart copy: the offset of the original in `ledger.mapping.v1`, which is its version."""
+
+
+LONGEST_OFFSET = 18
+"""Digits; Kafka counts with 64 bits."""
 
 
 class Bookkeeper:
@@ -79,6 +84,11 @@ class Bookkeeper:
         """All topics that touch an account."""
         return list(self._handlers)
 
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topics of documents have."""
+        return self._count
+
     async def assigned(self, partition: int) -> Partition:
         """Begin to hold a partition; inside a work of it."""
         held = Partition(partition, self._tables, self._terms)
@@ -94,23 +104,20 @@ class Bookkeeper:
     async def on_event(self, event: Event, work: Work) -> None:
         """Handle an event; what cannot be read goes to the dead letters whole."""
         try:
-            self._check_partition(event)
+            if event.topic in self._keyed:
+                check_partition(event, self._count)
             await self._handlers[event.topic](event, work, self._partitions[event.partition])
         except UnreadableError as error:
             send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
-
-    def _check_partition(self, event: Event) -> None:
-        if event.topic not in self._keyed:
-            return
-        if event.key is None or partition_of(event.key, self._count) != event.partition:
-            raise UnreadableError("not in the partition of its key: produce with the murmur2 partitioner")
 
     # --- documents ---------------------------------------------------------------------------------------------------
 
     async def _on_document(self, event: Event, work: Work, partition: Partition) -> None:
         captured = decode(DocumentCaptured, event.value)
         record_id = captured.record_id
-        account_id = (event.key or b"").decode()
+        if record_id != record_id_of(captured.document_type, captured.document_id):
+            raise UnreadableError("its record id is not that of its type and document id")
+        account_id = key_text(event)
         state, held = partition.state(account_id, record_id), partition.held(account_id, record_id)
         asking = Asking(event.offset, _event_id(event), self._clock())
         try:
@@ -124,7 +131,7 @@ class Bookkeeper:
 
     async def _on_handed_over(self, event: Event, work: Work, partition: Partition) -> None:
         handed = decode(HandedOver, event.value)
-        account_id = (event.key or b"").decode()
+        account_id = key_text(event)
         state = partition.state(account_id, handed.record_id) or RecordState.blank(account_id)
         newest = await self._newest(partition, state, _event_id(event)) if state.document_offset >= 0 else None
         decision = take_over(state, newest, partition.terms)
@@ -134,7 +141,7 @@ class Bookkeeper:
 
     async def _on_mapping(self, event: Event, work: Work, partition: Partition) -> None:
         key = mapping_key(_mapping(event))
-        if event.key is not None and key == account_key(event.key.decode()):
+        if key == account_key(key_text(event)):
             self._apply(event, work, partition, key, event.offset)
             return
         headers = (*event.headers.items(), (VERSION_HEADER, b"%d" % event.offset))
@@ -148,7 +155,7 @@ class Bookkeeper:
             )
 
     async def _on_chart_copy(self, event: Event, work: Work, partition: Partition) -> None:
-        self._apply(event, work, partition, mapping_key(_mapping(event)), int(event.headers[VERSION_HEADER]))
+        self._apply(event, work, partition, mapping_key(_mapping(event)), _version(event))
 
     def _apply(self, event: Event, work: Work, partition: Partition, key: str, version: int) -> None:
         event_type = event.headers["ce_type"].decode()
@@ -189,6 +196,7 @@ class Bookkeeper:
         outcome = decode_any(event.headers, event.value)
         if not isinstance(outcome, VoucherPosted | VoucherRejected):
             raise UnreadableError(f"{type(outcome).__name__} is no outcome of a voucher")
+        _check_key(event, outcome.account_id)
         before = partition.state(outcome.account_id, outcome.record_id)
         decision = take_outcome(before, outcome, event.offset)
         self._carry_out(event, work, outcome.record_id, decision)
@@ -214,6 +222,7 @@ class Bookkeeper:
 
     async def _on_progress(self, event: Event, work: Work, partition: Partition) -> None:
         progressed = decode(PostingProgressed, event.value)
+        _check_key(event, progressed.account_id)
         decision = take_progress(partition.state(progressed.account_id, progressed.record_id), progressed)
         self._carry_out(event, work, progressed.record_id, decision)
 
@@ -221,6 +230,7 @@ class Bookkeeper:
         wish = decode_any(event.headers, event.value)
         if not isinstance(wish, Request):
             raise UnreadableError(f"{type(wish).__name__} is no request")
+        _check_key(event, wish.account_id)
         name = _event_id(event)
         state = partition.state(wish.account_id, wish.record_id)
         if state is None:
@@ -277,12 +287,25 @@ def _mapping(event: Event) -> Model:
         key = topic_key(model)
     except TypeError as error:
         raise UnreadableError(str(error)) from error
-    if event.key is None or event.key.decode(errors="replace") != key:
+    if event.key != key.encode():
         raise UnreadableError(f"a {type(model).__name__} is keyed by its account or company, here {key}")
     return model
 
 
 def _event_id(event: Event) -> str:
     """Return the event's id; for one that carries none, its place."""
-    told = event.headers.get("ce_id")
-    return told.decode() if told else f"{event.topic}/{event.partition}/{event.offset}"
+    return header_text(event.headers, "ce_id") or f"{event.topic}/{event.partition}/{event.offset}"
+
+
+def _version(event: Event) -> int:
+    """Return the version that a chart copy carries."""
+    told = event.headers.get(VERSION_HEADER, b"")
+    if not told.isdigit() or len(told) > LONGEST_OFFSET:
+        raise UnreadableError(f"a chart copy carries its version in the header {VERSION_HEADER}")
+    return int(told)
+
+
+def _check_key(event: Event, account_id: str) -> None:
+    """Refuse what would be looked for in the partition of another account."""
+    if event.key != account_id.encode():
+        raise UnreadableError(f"not under the key of its account, which is {account_id}")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from schemas import topics
 from schemas.envelope import decode
+from schemas.errors import TopicsError, UnreadableError
 from schemas.notifications import DocumentCaptured
 from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted
@@ -25,12 +26,21 @@ class Logged:
 
     async def captured(self, partition: int, offset: int) -> tuple[DocumentCaptured, LedgerDocument | None]:
         """Return a captured document; None for what accounting reads where it is gone from Zuora."""
-        event = decode(DocumentCaptured, (await self._read([(self._documents, partition, offset)]))[0])
+        event = decode(DocumentCaptured, await self._value(self._documents, partition, offset))
         return event, None if event.gone else read_document(event)
 
     async def voucher(self, partition: int, offset: int) -> VoucherPosted:
         """Return a voucher as it was posted."""
-        return decode(VoucherPosted, (await self._read([(self._vouchers, partition, offset)]))[0])
+        return decode(VoucherPosted, await self._value(self._vouchers, partition, offset))
+
+    async def _value(self, topic: str, partition: int, offset: int) -> bytes | None:
+        """Read one value. Raises UnreadableError where what a person asks about is not in the log."""
+        if offset < 0:
+            raise UnreadableError("no document of it has been captured yet")
+        try:
+            return (await self._read([(topic, partition, offset)]))[0]
+        except TopicsError as error:
+            raise UnreadableError(str(error)) from error
 
     async def documents(self, partition: int, held: Mapping[str, Held]) -> dict[str, LedgerDocument]:
         """Return the documents of held records, reading those that were too large to keep."""

@@ -24,6 +24,7 @@ from schemas.errors import FarSideError, NotFoundError, RefusedError, Unreadable
 from schemas.notifications import DocumentCaptured
 from schemas.topics import TopicNames
 from streams.log.messages import Message
+from streams.log.partitions import check_partition
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.captured import Account, Fetched, captured
 from streams.systems.zuora.errors import NoSuchObjectError
@@ -82,12 +83,20 @@ class Collector:
     """
 
     def __init__(
-        self, zuora: Zuora, names: TopicNames, objects: Objects, clock: Callable[[], datetime] = utc_now
+        self,
+        zuora: Zuora,
+        names: TopicNames,
+        objects: Objects,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        partitions: int,
     ) -> None:
+        """Wire the collector; `partitions` is how many its topics have."""
         self._zuora = zuora
         self._tell = Teller(names)
         self._objects = objects
         self._clock = clock
+        self._partitions = partitions
         # A notification and a later try of the same object come from two topics, so their order is kept here.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -113,6 +122,7 @@ class Collector:
 
     def _read(self, event: Event, work: Work) -> Errand | None:
         try:
+            check_partition(event, self._partitions)
             return Errand.read(event)
         except UnreadableError as error:
             send_message(work, self._tell.dead_letter(event, str(error), error))

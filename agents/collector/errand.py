@@ -10,6 +10,7 @@ from schemas.base import DocumentType, Time, record_id
 from schemas.envelope import decode_any, event_id
 from schemas.errors import UnreadableError
 from schemas.notifications import FetchLater, NotificationReceived
+from streams.log.messages import header_text
 
 _ZUORA_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -34,10 +35,12 @@ class Errand:
         """
         match decode_any(event.headers, event.value):
             case NotificationReceived() as notification:
-                cause = event.headers.get("ce_id", b"").decode(errors="replace")
+                _check_key(event, notification)
+                cause = header_text(event.headers, "ce_id")
                 # Other clients may leave the id out; where it lies in the log then tells it from all others.
                 return cls(notification, cause or event_id(event.topic, str(event.partition), str(event.offset)), event)
             case FetchLater() as later:
+                _check_key(event, later.notification)
                 cause = later.notification_event_id
                 return cls(later.notification, cause, event, later.attempt, later.not_before)
             case other:
@@ -66,7 +69,7 @@ class Errand:
     @property
     def traceparent(self) -> str | None:
         """The trace that what follows carries on."""
-        return self.event.headers.get("traceparent", b"").decode(errors="replace") or None
+        return header_text(self.event.headers, "traceparent")
 
     def of(self, document_type: DocumentType, document_id: str, *, origin: str | None = None) -> FetchLater:
         """Return the same errand for a document by its id, at once, for the partition of that id."""
@@ -85,10 +88,16 @@ class Errand:
         deadline = self.notification.received_at + longest
         if now >= deadline:
             return None
-        delay = timedelta(seconds=delays[min(self.attempt, len(delays) - 1)])
+        delay = timedelta(seconds=delays[min(max(self.attempt, 0), len(delays) - 1)])
         return FetchLater(
             notification=self.notification,
             notification_event_id=self.cause,
             not_before=min(now + delay, deadline),
             attempt=self.attempt + 1,
         )
+
+
+def _check_key(event: Event, notification: NotificationReceived) -> None:
+    """Refuse what lies apart from all else that is told of its object."""
+    if event.key != notification.object_id.encode():
+        raise UnreadableError(f"not under the key of its object, which is {notification.object_id}")

@@ -19,13 +19,17 @@ from schemas.base import utc_now
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
+from schemas.vouchers import PostVoucher, ReverseVoucher
+from streams.accounting.commands import check_command
 from streams.log.messages import dead_letter
 from streams.posting_control import EVERY_COMPANY
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.voucher_json import Command
 from streams.systems.retry import BackOff
+
+TICK = b"tick"
+"""Key of the poster's word to itself to wake those who wait."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +94,12 @@ class Poster:
         try:
             if event.topic == self._names.public(topics.VOUCHER_COMMAND):
                 await self.on_command(event, work)
-            else:
+            elif event.key == TICK:
                 await self.on_tick(work)
+            else:
+                send_message(
+                    work, dead_letter(self._names.public(topics.DEAD_LETTER), event, "no tick of the poster's")
+                )
         except BaseException:
             self._room.forget()  # what was written for this event may be dropped
             raise
@@ -249,10 +257,5 @@ def _read(event: Event) -> Command:
     command = decode_any(event.headers, event.value)
     if not isinstance(command, PostVoucher | ReverseVoucher):
         raise UnreadableError(f"{type(command).__name__} is no voucher command")
-    if isinstance(command, ReverseVoucher) and any(_has_no_company_amount(row) for row in command.rows):
-        raise UnreadableError("a reversal's rows must bring their amounts in the company's currency")
+    check_command(command)
     return command
-
-
-def _has_no_company_amount(row: VoucherRow) -> bool:
-    return row.company_debit is None and row.company_credit is None

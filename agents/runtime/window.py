@@ -207,6 +207,6 @@ def _event(message: Any) -> Event:
         message.offset,
         message.key,
         message.value,
-        dict(message.headers or ()),
+        {name: value or b"" for name, value in message.headers or ()},  # Java's clients may leave a value out
         message.timestamp,
     )

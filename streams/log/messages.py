@@ -1,12 +1,14 @@
 """Events and dead letters as Kafka takes them: key, value, headers."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from schemas.base import Model, utc_now
 from schemas.envelope import SOURCE, Envelope, encode
+from schemas.errors import UnreadableError
 
 LONGEST_REASON = 500
 """Characters of a reason or exception kept in a header."""
@@ -69,6 +71,27 @@ class Origin(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> dict[str, bytes]: ...  # noqa: D102
+
+
+def header_text(headers: Mapping[str, bytes], name: str) -> str | None:
+    """Return a header as text, whatever its bytes are; None where it is missing or empty."""
+    return headers.get(name, b"").decode(errors="replace") or None
+
+
+def key_text(origin: Origin) -> str:
+    """Return the key of a record that must have one.
+
+    Raises:
+        UnreadableError: it has none, or not one in UTF-8.
+
+    """
+    try:
+        text = (origin.key or b"").decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("its key is not UTF-8") from None
+    if not text:
+        raise UnreadableError("it has no key")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

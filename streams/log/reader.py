@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -32,6 +32,7 @@ BATCH_RECORDS = 5_000
 POLL_MILLISECONDS = 500
 READ_OVER_RECORDS = 500
 """A gap between wanted offsets that is read over: a seek throws away what was fetched and asks the broker again."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FETCH_BYTES = 24 * 1024 * 1024
 """Bytes of one answer of a broker: room for one largest message of 16 MiB, and a bound for memory."""
 
@@ -295,6 +296,14 @@ def _record(record: Any) -> LogRecord:
         record.offset,
         record.key,
         record.value,
-        dict(record.headers),
-        datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        {name: value or b"" for name, value in record.headers},  # Java's clients may leave a value out
+        _moment(record.timestamp),
     )
+
+
+def _moment(milliseconds: int) -> datetime:
+    """Return the time of a record; its producer may have written any number, and 1970 is as good as another then."""
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return EPOCH

@@ -12,8 +12,8 @@ from schemas.base import Model
 from schemas.envelope import decode_any, encode
 from schemas.errors import UnreadableError
 from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND, TopicNames
-from streams.accounting.keys import mapping_key
-from streams.log.partitions import partition_of
+from streams.accounting.keys import mapping_key, topic_key
+from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
 from streams.projection.records import write_steps
 from streams.projection.store import Store
@@ -74,11 +74,12 @@ class Projector:
         for record, event in self._decoded(records, Model):
             try:
                 key, kind = mapping_key(event), kind_of(event)
-            except TypeError as error:
+                check_partition(record, self.partitions[record.topic])
+            except (TypeError, UnreadableError) as error:
                 self._pass_over(record, str(error))
                 continue
-            if partition_of(record.key or b"", self.partitions[record.topic]) != record.partition:
-                self._pass_over(record, "it lies in a partition that is not its key's")
+            if record.key != topic_key(event).encode():
+                self._pass_over(record, "it is not under the key of its account or company")
                 continue
             place = (record.offset, record.partition, _id_of(record))
             rows.append((key, *place, kind, type(event).__name__, encode(event)))

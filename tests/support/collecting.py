@@ -75,7 +75,7 @@ class Scene:
         self.zuora = FakeZuora(list(answers) or [invoice()])
         self.clock = FakeClock(NOON)
         self.table = table if table is not None else FakeTable()
-        self.collector = Collector(self.zuora, NAMES, self.table, self.clock)
+        self.collector = Collector(self.zuora, NAMES, self.table, self.clock, partitions=1)
 
     async def notify(self, event: FakeEvent | None = None, *, work: FakeWork | None = None) -> FakeWork:
         work = work or FakeWork(self.table)

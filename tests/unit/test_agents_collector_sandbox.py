@@ -57,7 +57,7 @@ async def scene(**options: Any) -> AsyncIterator[Scene]:
         async with zuora_session(settings, share=share_of_limits(lambda: 12, 12)) as session:
             client = ZuoraClient(session, back_off=BackOff(0.01, 0.1), on_wait=metrics.on_zuora_wait)
             table = FakeTable()
-            yield Scene(sandbox, Collector(client, NAMES, table), table)
+            yield Scene(sandbox, Collector(client, NAMES, table, partitions=1), table)
 
 
 def notified(record: Record, *, by_number: bool = False) -> FakeEvent:

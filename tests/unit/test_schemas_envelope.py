@@ -16,8 +16,10 @@ from schemas.vouchers import PostVoucher, VoucherNumber, VoucherRow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # half a surrogate pair is in no JSON
 MAYBE = st.none() | TEXT
-AMOUNT = st.decimals(allow_nan=False, allow_infinity=False)
-MOMENT = st.datetimes(timezones=st.just(UTC))
+AMOUNT = st.builds(
+    lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(-(10**20), 10**20), st.integers(-20, 20)
+)
+MOMENT = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 NUMBER = TEXT.map(lambda text: VoucherNumber(company=text, voucher_type="M", accounting_year=2026, voucher_no=7))
 STEP = st.fixed_dictionaries(
     {
