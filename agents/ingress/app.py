@@ -14,26 +14,25 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from agents.ingress.authentication import authentication
-from agents.ingress.bodies import BodyTooLargeError, unpacked
-from agents.ingress.callouts import NOTIFICATION_ID_HEADER, Callout, Unknown, Unreadable, read_callout
 from agents.ingress.connection import Log, LogConnection
 from agents.ingress.metrics import CALLOUTS, IN_FLIGHT, SECONDS
 from agents.ingress.tracing import trace_of
-from agents.ingress.vocabulary import without_credentials
 from agents.serving import add_probes, run, start_site, stop_signal
-from schemas.base import record_id, utc_now
+from schemas.base import utc_now
 from schemas.envelope import event_id
 from schemas.errors import LogError
-from schemas.notifications import NotificationReceived
 from schemas.topics import DEAD_LETTER, NOTIFICATION, TopicNames
+from streams.callouts.bodies import BodyTooLargeError, unpacked
+from streams.callouts.reading import NOTIFICATION_ID_HEADER, Callout, Unknown, Unreadable, read_callout
+from streams.callouts.telling import PROCESS, notification_message
+from streams.callouts.vocabulary import without_credentials
 from streams.log.connection import connection_options
-from streams.log.messages import Message, NeverInATopic, dead_letter, event_message
+from streams.log.messages import Message, NeverInATopic, dead_letter
 from streams.log.producer import RecordTooLargeError
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PROCESS = "ingress"
 PATH = "/webhooks/zuora"
 
 BODY_SECONDS = 10.0
@@ -146,7 +145,11 @@ class Webhook:
     async def _append(self, callout: Callout | Unknown | Unreadable, body: bytes, request: web.Request) -> Answer:
         delivery = _event_id(request)
         if isinstance(callout, Callout):
-            message, counted_as = self._notification(callout, delivery, request), callout.document_type.value
+            counted_as = callout.document_type.value
+            trace = trace_of(request.headers)
+            message = notification_message(
+                self._names, callout, delivery=delivery, received_at=utc_now(), traceparent=trace
+            )
         else:
             message, counted_as = self._dead_letter(callout, delivery, body, request), type(callout).__name__.lower()
             log.warning("a callout went to the dead letters", reason=callout.reason, event_id=delivery)
@@ -167,34 +170,12 @@ class Webhook:
             return _refusal(400, callout.reason, counted_as)
         return Answer(200, {"success": True, "eventId": delivery}, {}, counted_as)
 
-    def _notification(self, callout: Callout, delivery: str, request: web.Request) -> Message:
-        now = utc_now()
-        event = NotificationReceived(
-            document_type=callout.document_type,
-            object_id=callout.object_id,
-            event=callout.event,
-            object_number=callout.object_number,
-            account_id=callout.account_id,
-            notification_id=callout.notification_id,
-            received_at=now,
-            fields=callout.fields,
-        )
-        return event_message(
-            self._names.public(NOTIFICATION),
-            callout.object_id,
-            event,
-            event_id=delivery,
-            process=PROCESS,
-            subject=record_id(callout.document_type, callout.object_id),
-            time=now,
-            traceparent=trace_of(request.headers),
-        )
-
     def _dead_letter(self, callout: Unknown | Unreadable, delivery: str, body: bytes, request: web.Request) -> Message:
         object_id = callout.object_id if isinstance(callout, Unknown) else None
         told = {
             "ce_id": delivery,
             "content-type": request.headers.get("Content-Type", ""),
+            "content-encoding": request.headers.get("Content-Encoding", ""),
             "http.query": json.dumps(without_credentials(dict(request.query))),
             "zuora-notification-id": request.headers.get(NOTIFICATION_ID_HEADER, ""),
         }

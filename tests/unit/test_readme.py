@@ -9,12 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from agents.cli.main import COMMANDS, program
-from agents.ingress.callouts import Callout, read_callout
 from agents.runtime.failure import ExitCode
 from agents.runtime.process import EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE
 from schemas.base import Status, utc_now
 from schemas.topics import PUBLIC_TOPICS
 from streams.accounting.life_cycle import TRANSITIONS
+from streams.callouts.reading import Callout, read_callout
 from streams.mapping_csv import COLUMNS, parse_mappings
 from streams.settings import Settings
 

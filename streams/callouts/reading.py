@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.ingress import vocabulary
-from agents.ingress.bodies import read_fields
-from agents.ingress.vocabulary import plain
 from schemas.base import DocumentType
 from schemas.errors import UnreadableError
+from streams.callouts import vocabulary
+from streams.callouts.bodies import read_fields
+from streams.callouts.vocabulary import plain
 
 NOTIFICATION_ID_HEADER = "Zuora-Notification-Id"
 """The same on every retry of one callout; `Zuora-Request-Id` is not."""

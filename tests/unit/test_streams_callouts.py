@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agents.ingress.bodies import BodyTooLargeError, unpacked
-from agents.ingress.callouts import MOST_FIELDS_BYTES, Callout, Unknown, Unreadable, read_callout
 from schemas.base import DocumentType, utc_now
 from schemas.envelope import encode
 from schemas.notifications import NotificationReceived
+from streams.callouts.bodies import BodyTooLargeError, unpacked
+from streams.callouts.reading import MOST_FIELDS_BYTES, Callout, Unknown, Unreadable, read_callout
 
 JSON = "application/json; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
