@@ -3,6 +3,8 @@
 `kind,zuora_account_id,company,match_on,match_value,gl_account,cost_center,code_c..code_j,currency,gateway,
 deferred_account,comment`: UTF-8 with or without a byte order mark, separated by commas or (as spreadsheets of many
 countries save it) semicolons; columns that are not needed may be left out.
+
+A cell that a spreadsheet would take for a formula has an apostrophe before it, which is none of the value's.
 """
 
 import csv
@@ -17,6 +19,7 @@ from pydantic import ValidationError
 
 from schemas.mappings import NONE_VALUE, AccountMappingRemoved, AccountMappingSet, ChartRuleRemoved, ChartRuleSet
 from streams.accounting.keys import mapping_key
+from streams.csv_text import NotTextError, csv_text, harmless, meant
 from streams.views.mappings import MAPPING_KINDS, kind_of
 
 MappingSet = AccountMappingSet | ChartRuleSet
@@ -41,6 +44,10 @@ MATCH_ON = ("sku", "product_name", "charge_type", "accounting_code")
 LONGEST_VALUE = 255
 """Characters of an id, match value or comment: what Zuora's own fields take."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+MOST_ERRORS = 100
+"""Errors of one file; a person mends the first ones, and the same mistake is often in every line."""
+_LONGEST_TOLD, _MOST_TOLD = 40, 5
+"""Characters of what a file has instead of a known word, and how many unknown columns are told of."""
 
 _ALWAYS = ("kind", "company", "gl_account")
 _REQUIRED = {
@@ -87,18 +94,15 @@ class MappingLine:
 
 
 def parse_mappings(content: bytes, *, actor: str, at: datetime) -> tuple[list[MappingLine], list[LineError]]:
-    """Read a file; every line is checked, and the errors of all lines are returned in their order."""
+    """Read a file; every line is checked, and the errors are returned in their order, at most `MOST_ERRORS`."""
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return [], [LineError(line, "is not UTF-8: save the file as 'CSV UTF-8'")]
-    try:
-        rows = _rows(text)
+        rows = _rows(csv_text(content))
         header = next(rows, (1, []))[1]
         columns = [name.strip().lower() for name in header]
         wrong = _header_errors(columns)
         return ([], wrong) if wrong else _lines(rows, columns, actor, at)
+    except NotTextError as error:
+        return [], [LineError(error.line, str(error))]
     except csv.Error as error:
         message, line = error.args
         return [], [LineError(line, f"is not CSV: {message}")]
@@ -112,7 +116,8 @@ def render_mappings(mappings: Iterable[MappingSet]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_cells(event) for event in sorted(mappings, key=_order))
+    for event in sorted(mappings, key=_order):
+        writer.writerow({column: harmless(cell) for column, cell in _cells(event).items()})
     return text.getvalue()
 
 
@@ -167,8 +172,8 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 def _header_errors(columns: list[str]) -> list[LineError]:
     if not any(columns):
         return [LineError(1, f"has no header; the first line names the columns: {','.join(COLUMNS)}")]
-    unknown = [name for name in columns if name not in COLUMNS]
-    twice = sorted({name for name in columns if columns.count(name) > 1 and name in COLUMNS})
+    unknown = [name[:_LONGEST_TOLD] for name in columns if name not in COLUMNS][:_MOST_TOLD]
+    twice = sorted(name for name in COLUMNS if columns.count(name) > 1)
     missing = [name for name in _ALWAYS if name not in columns]
     wrong = [f"unknown column {name!r}; columns are {', '.join(COLUMNS)}" for name in unknown]
     wrong += [f"column {name} is there twice" for name in twice]
@@ -183,12 +188,15 @@ def _lines(
     errors: list[LineError] = []
     first_lines: dict[str, int] = {}
     for number, row in rows:
+        if len(errors) >= MOST_ERRORS:
+            errors[MOST_ERRORS:] = [LineError(number, "and what follows was not checked: mend the lines above first")]
+            break
         if not any(cell.strip() for cell in row):
             continue
         if len(row) > len(columns):
             errors.append(LineError(number, f"has {len(row)} cells, the header {len(columns)}"))
             continue
-        event, wrong = check_mapping(dict(zip(columns, row, strict=False)), actor=actor, at=at)
+        event, wrong = check_mapping(dict(zip(columns, map(meant, row), strict=False)), actor=actor, at=at)
         errors += [LineError(number, message) for message in wrong]
         if event is None:
             continue
@@ -203,7 +211,8 @@ def _lines(
 def _cell_errors(given: Mapping[str, str]) -> list[str]:
     kind = given.get("kind", "")
     if kind not in _REQUIRED:
-        return [f"kind is {kind!r}, must be one of {', '.join(MAPPING_KINDS)}" if kind else "kind is empty"]
+        told = f"kind is {kind[:_LONGEST_TOLD]!r}, must be one of {', '.join(MAPPING_KINDS)}"
+        return [told if kind else "kind is empty"]
     required = (*_ALWAYS, *_REQUIRED[kind])
     allowed = {*required, *_OPTIONAL.get(kind, ()), *CODE_COLUMNS.values(), "comment"}
     wrong = [f"{column} is empty, {kind} needs it" for column in required if column not in given]

@@ -17,6 +17,7 @@ from schemas.errors import ConnectorError, UsageError
 from schemas.mappings import AccountMappingSet, ChartRuleSet
 from schemas.topics import AUDIT, MAPPING
 from streams.accounting.keys import mapping_key
+from streams.csv_text import LARGEST_FILE_BYTES
 from streams.mapping_changes import differences, moved_accounts
 from streams.mapping_csv import (
     CODE_COLUMNS,
@@ -163,7 +164,9 @@ def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, wai
 
     Accounts that IFS Cloud does not know are a warning, where it can be asked.
     """
-    lines, errors = parse_mappings(file.read_bytes(), actor=actor, at=utc_now())
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST_FILE_BYTES + 1)  # so that a file without end is told to be too large
+    lines, errors = parse_mappings(content, actor=actor, at=utc_now())
     if errors:
         if as_json:
             print_json({"errors": [{"line": error.line, "message": error.message} for error in errors], "sent": 0})
