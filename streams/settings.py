@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingError
 
 from schemas.errors import SettingsError
 
@@ -31,7 +32,7 @@ def _secrets(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.strip().startswith("["):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value)
     return [part.strip() for part in value.split(",") if part.strip()]
 
@@ -65,7 +66,7 @@ class IngressSettings(Group):
     """One or more, comma-separated, for rotation."""
     hmac_secret: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
     """One or more, comma-separated, for rotation."""
-    hmac_header: str = "X-Zuora-Signature"
+    hmac_header: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "X-Zuora-Signature"
     hmac_algorithm: str = "sha256"
     hmac_encoding: Literal["hex", "base64"] = "hex"
     allow_anonymous: bool = False
@@ -124,7 +125,7 @@ class IfsSettings(Group):
     etag: Literal["required", "if-given"] = "required"
     gl_projection: str = "GLVoucherRowsAnalysis"
     gl_entity_set: str = "GenLedVoucherRowSet"
-    settle_seconds: Annotated[float, Field(gt=0)] = 30
+    settle_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
     """How long after a lost answer absence may be concluded."""
     mode: Literal["live", "shadow"] = "live"
 
@@ -177,3 +178,7 @@ def load_settings() -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "ZIFS_" + "__".join(str(part).upper() for part in first["loc"])
         raise SettingsError(f"{name}: {first['msg']}") from None
+    except (UnreadableSettingError, RecursionError):
+        raise SettingsError("a ZIFS_ variable of a whole group is not JSON: set its parts, such as ZIFS_KAFKA__…") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env is not UTF-8 at byte {error.start}") from None

@@ -19,6 +19,7 @@ PROGRAM = "zuora-ifs"
 # Command -> module and the click command in it, imported only when called: a start takes a fraction of a second.
 COMMANDS = {
     "credentials": "agents.cli.credentials:credentials",
+    "dead-letters": "agents.cli.dead_letters:dead_letters",
     "demo": "agents.cli.demo:demo",
     "ping": "agents.cli.ping:ping",
     "posting": "agents.cli.posting:posting",
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if (foreign := foreign_package()) is not None:
         sys.exit(_say(foreign, 1))
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if (garbled := next((number for number, word in enumerate(words, 1) if not _is_text(word)), None)) is not None:
+        sys.exit(_say(f"argument {garbled} is not in the encoding of this terminal", 2))
     try:
         code = program.main(words, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -89,6 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         code = _say_error(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_text(word: str) -> bool:
+    """Tell text from bytes that are none: Python passes those on as halves of characters, which no event holds."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _with_place(error: click.ClickException) -> str:

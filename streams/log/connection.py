@@ -6,16 +6,22 @@ from typing import Any
 from schemas.errors import SettingsError
 from streams.settings import KafkaSettings
 
+_LARGEST_PORT, _LONGEST_PORT = 65_535, 5
+
 
 def bootstrap_servers(kafka: KafkaSettings) -> str:
     """Return the bootstrap servers.
 
     Raises:
-        SettingsError: none are set.
+        SettingsError: none are set, or one of a port that cannot be.
 
     """
     if not kafka.bootstrap_servers:
         raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS is not set: name the Kafka brokers as host:port")
+    for server in kafka.bootstrap_servers.split(","):
+        port = server.strip().rpartition(":")[2]
+        if port.isdecimal() and (len(port) > _LONGEST_PORT or int(port) > _LARGEST_PORT):
+            raise SettingsError(f"ZIFS_KAFKA__BOOTSTRAP_SERVERS: there is no port {port[: _LONGEST_PORT + 1]}")
     return kafka.bootstrap_servers
 
 

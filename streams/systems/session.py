@@ -19,6 +19,8 @@ TOTAL_TIMEOUT_SECONDS = 130.0
 """Zuora gives up a request of its own after 120 s; a little more lets its answer say so."""
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 MOST_CONNECTIONS = 200
+_LONGEST_LABEL = 63
+"""Bytes between two dots of a host's name (RFC 1035 2.3.4)."""
 TOO_LARGE = "too-large"
 """Code of the RefusedError for an answer that is longer than the bound."""
 
@@ -56,6 +58,23 @@ class FarSide(Protocol):
         timeout: float | None = None,  # noqa: ASYNC109 - a part of the request
         is_write: bool = False,
     ) -> Answer: ...
+
+
+def is_address(url: str) -> bool:
+    """Tell whether `url` can be a far side's base: `http` or `https`, a host that DNS can hold, no credentials."""
+    try:
+        parsed = URL(url)
+        labels = (parsed.raw_host or "").rstrip(".").split(".")
+        is_ours = parsed.scheme in ("http", "https") and parsed.user is None and not parsed.raw_query_string
+        return (
+            is_ours
+            and parsed.port is not None
+            and url.isprintable()
+            and " " not in url
+            and all(0 < len(label) <= _LONGEST_LABEL for label in labels)
+        )
+    except ValueError:  # among them UnicodeError
+        return False
 
 
 def _is_401(answer: Answer) -> bool:

@@ -14,7 +14,7 @@ from streams.systems.budget import RateBudget
 from streams.systems.governor import Governor
 from streams.systems.ifs.errors import Verdict, judge, read_error
 from streams.systems.retry import retry_after_seconds
-from streams.systems.session import Answer, FarSide, HttpSession
+from streams.systems.session import Answer, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 
 ROOT = "/main/ifsapplications/projection/v1"
@@ -191,7 +191,7 @@ def token_source(settings: IfsSettings) -> TokenSource:
 
 def _base_url(settings: IfsSettings) -> str:
     url = (settings.base_url or "").rstrip("/")
-    if not url.startswith(("https://", "http://")):
+    if not is_address(url):
         raise SettingsError("ZIFS_IFS__BASE_URL must be IFS Cloud's scheme and host, such as https://acme.ifs.cloud")
     return url
 

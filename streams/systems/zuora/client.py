@@ -10,7 +10,7 @@ from schemas.errors import FarSideError, NotFoundError, RefusedError, SettingsEr
 from streams.settings import ZuoraSettings
 from streams.systems.budget import RateBudget
 from streams.systems.retry import BackOff, OnWait, persevere
-from streams.systems.session import TOO_LARGE, FarSide, HttpSession
+from streams.systems.session import TOO_LARGE, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 from streams.systems.zuora.accounts import AccountCache
 from streams.systems.zuora.captured import OF_THE_ANSWER, Account, Fetched, as_text
@@ -67,7 +67,7 @@ def zuora_session(
 
 def _base_url(settings: ZuoraSettings) -> str:
     url = (settings.base_url or "").rstrip("/")
-    if not url.startswith(("https://", "http://")):
+    if not is_address(url):
         raise SettingsError("ZIFS_ZUORA__BASE_URL must be Zuora's address, such as https://rest.na.zuora.com")
     return url
 
