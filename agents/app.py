@@ -26,6 +26,7 @@ from agents.poster.poster import TICK, Poster
 from agents.poster.ticking import Ticker
 from agents.runtime import Event, StateTable, StreamApp, Timing, Work, run_process
 from agents.serving import add_probes, run, start_site
+from agents.tls import server_tls
 from schemas import topics
 from schemas.base import utc_now
 from schemas.credentials import System
@@ -197,7 +198,8 @@ async def _work(settings: Settings, agents: Sequence[str]) -> int:
         wiring = Wiring(current.settings, names, producer, resources, watcher)
         apps = [await AGENTS[name](wiring) for name in agents]
         await resources.enter_async_context(watcher.running())
-        site = await start_site(_probes(apps), settings.worker.host, settings.worker.port)
+        tls = server_tls(settings.worker, "ZIFS_WORKER__")
+        site = await start_site(_probes(apps), settings.worker.host, settings.worker.port, tls=tls)
         resources.push_async_callback(site.stop)
         return await run_process(apps, producer)
 

@@ -7,11 +7,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 
 import structlog
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from agents.tls import ServerTls
 from schemas.errors import SettingsError
 
 log = structlog.get_logger(__name__)
@@ -66,27 +68,30 @@ async def _reasons(why_not_ready: WhyNotReady) -> list[str]:
 class Site:
     """A running site; made by `start_site`."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
-        self._runner = runner
+    def __init__(self, runner: web.AppRunner, host: str, resources: AsyncExitStack, *, secure: bool) -> None:
+        self._resources = resources
+        self._scheme = "https" if secure else "http"
         self.host = host
-        self.port = port
+        self.port: int = runner.addresses[0][1]
         """The real port, also when 0 was asked for."""
 
     @property
     def url(self) -> str:
         """Where it answers on this machine, without a slash at the end."""
         here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-        return f"http://{here}:{self.port}"
+        return f"{self._scheme}://{here}:{self.port}"
 
     async def stop(self) -> None:
         """Take no more connections, let running requests end, within 5 s."""
-        await self._runner.cleanup()
+        await self._resources.aclose()
 
 
-async def start_site(app: web.Application, host: str, port: int, *, auto_decompress: bool = True) -> Site:
+async def start_site(
+    app: web.Application, host: str, port: int, *, auto_decompress: bool = True, tls: ServerTls | None = None
+) -> Site:
     """Serve `app` on `host` and `port`; port 0 takes a free one. Returns once it answers.
 
-    Without `auto_decompress` handlers see bodies as they were sent.
+    Without `auto_decompress` handlers see bodies as they were sent. With `tls` it answers by TLS alone.
 
     Raises:
         SettingsError: the address cannot be listened on; the message names it.
@@ -102,11 +107,15 @@ async def start_site(app: web.Application, host: str, port: int, *, auto_decompr
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls.context if tls else None).start()
     except OSError as error:
         await runner.cleanup()
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    site = Site(runner, host, runner.addresses[0][1])
+    resources = AsyncExitStack()
+    resources.push_async_callback(runner.cleanup)
+    if tls:
+        await resources.enter_async_context(tls.renewing())
+    site = Site(runner, host, resources, secure=tls is not None)
     log.info("listening", host=host, port=site.port)
     return site
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
@@ -37,15 +37,25 @@ def _secrets(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _listed(value: object) -> object:
+    """Return what is separated by commas as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class KafkaSettings(Group):
     """How to reach Kafka, and how topics are made."""
 
     bootstrap_servers: str | None = None
     """`host:port`, comma-separated."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
+    sasl_oauth_token_url: str | None = None
+    """Where tokens of OAUTHBEARER are fetched with client credentials (RFC 6749 4.4)."""
+    sasl_oauth_client_id: str | None = None
+    sasl_oauth_client_secret: SecretStr | None = None
+    sasl_oauth_scope: str | None = None
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
@@ -56,11 +66,21 @@ class KafkaSettings(Group):
     """Put before every topic's name as it is."""
 
 
-class IngressSettings(Group):
+class TlsSettings(Group):
+    """Of a door that speaks TLS itself; both files or none."""
+
+    tls_certfile: Path | None = None
+    """The chain in PEM, the server's own certificate first."""
+    tls_keyfile: Path | None = None
+
+
+class IngressSettings(TlsSettings):
     """The webhook's door."""
 
     host: str = "0.0.0.0"
     port: Port = 8080
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode, Field(default_factory=list)]
+    """Addresses and networks, comma-separated, whose `X-Forwarded-*` headers are believed."""
     basic_username: str | None = None
     basic_password: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
     """One or more, comma-separated, for rotation."""
@@ -69,24 +89,56 @@ class IngressSettings(Group):
     hmac_header: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "X-Zuora-Signature"
     hmac_algorithm: str = "sha256"
     hmac_encoding: Literal["hex", "base64"] = "hex"
+    jwt_jwks_url: str | None = None
+    """Where the identity provider publishes its keys (RFC 7517)."""
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_algorithms: str = "RS256"
+    """One or more, comma-separated; asymmetric ones only."""
+    jwt_required_scope: str | None = None
+    jwt_required_claim: Annotated[str, Field(pattern=r"^[^=]+=.+$")] | None = None
+    """`name=value`; a claim that is a list must hold the value."""
     allow_anonymous: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024)] = 262_144
+    requests_per_minute_per_source: Annotated[int, Field(ge=0)] = 60_000
+    """0: no limit. What one process can answer: Zuora calls from few addresses, or all from a proxy's."""
+    failures_per_minute_per_source: Annotated[int, Field(ge=0)] = 60
+    """Refused credentials, signatures and tokens; 0: no limit."""
 
     _split = field_validator("basic_password", "hmac_secret", mode="before")(_secrets)
+    _networks = field_validator("trusted_proxies", mode="before")(_listed)
 
 
-class ConsoleSettings(Group):
+class ConsoleSettings(TlsSettings):
     """The console's door."""
 
     host: str = "0.0.0.0"
     port: Port = 8081
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode, Field(default_factory=list)]
+    """Addresses and networks, comma-separated, whose `X-Forwarded-*` headers are believed."""
     tokens: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
-    """`name:role:token`, comma-separated; roles viewer, mapper, operator, admin."""
+    """`name:role:token` or `name:role:sha256:digest`, comma-separated; roles viewer, mapper, operator, admin."""
+    session_secret: SecretStr | None = None
+    """Sessions are sealed with it. None: with the token or client secret itself, or where only a digest is known, with
+    what each process draws at its start."""
+    base_url: str | None = None
+    """Where people reach the console, such as https://ledger.example.com; single sign-on comes back there."""
+    oidc_issuer: str | None = None
+    """The identity provider of single sign-on, as its discovery document names it."""
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_scopes: str = "openid profile email"
+    """Separated by spaces; `openid` is among them."""
+    oidc_role_claim: str = "roles"
+    """The claim of the ID token that roles are found in; dots lead into objects (`realm_access.roles`)."""
+    oidc_roles: Annotated[list[str], NoDecode, Field(default_factory=list)]
+    """`value:role`, comma-separated: which value of the claim gives which role; the highest counts."""
 
-    _split = field_validator("tokens", mode="before")(_secrets)
+    _split = field_validator("tokens", "oidc_roles", mode="before")(_secrets)
+    _networks = field_validator("trusted_proxies", mode="before")(_listed)
 
 
-class WorkerSettings(Group):
+class WorkerSettings(TlsSettings):
     """The worker's health and metrics, and how soon it is missed."""
 
     host: str = "0.0.0.0"
@@ -179,6 +231,8 @@ def load_settings() -> Settings:
         name = "ZIFS_" + "__".join(str(part).upper() for part in first["loc"])
         raise SettingsError(f"{name}: {first['msg']}") from None
     except (UnreadableSettingError, RecursionError):
-        raise SettingsError("a ZIFS_ variable of a whole group is not JSON: set its parts, such as ZIFS_KAFKA__…") from None
+        raise SettingsError(
+            "a ZIFS_ variable of a whole group is not JSON: set its parts, such as ZIFS_KAFKA__…"
+        ) from None
     except UnicodeDecodeError as error:
         raise SettingsError(f".env is not UTF-8 at byte {error.start}") from None

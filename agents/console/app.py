@@ -11,6 +11,7 @@ from agents.console.feed import FeedState, run_feed
 from agents.console.guard import ACCESS, access, add_headers, errors
 from agents.console.templating import HERE, TEMPLATES, environment
 from agents.serving import add_probes, run, start_site, stop_signal
+from agents.tls import server_tls
 from schemas.topics import TopicNames
 from streams.log.connection import connection_options
 from streams.projection.projector import Projector
@@ -77,7 +78,8 @@ async def _serve(settings: Settings) -> None:
     if app[ACCESS].is_open:
         log.warning("no tokens are set: whoever is on this machine may look, nobody else", host=settings.console.host)
     with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
-        site = await start_site(app, settings.console.host, settings.console.port)
+        tls = server_tls(settings.console, "ZIFS_CONSOLE__")
+        site = await start_site(app, settings.console.host, settings.console.port, tls=tls)
         feed = asyncio.ensure_future(run_feed(state, Projector(store, app[api.NAMES]), settings.kafka, app[api.NAMES]))
         stop = asyncio.ensure_future(stop_signal())
         try:

@@ -7,17 +7,18 @@ never will is answered otherwise only once its bytes are in the dead letters.
 import asyncio
 import json
 import uuid
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from agents.ingress.authentication import authentication
+from agents.ingress.answers import Answer, come_again, refusal
 from agents.ingress.connection import Log, LogConnection
-from agents.ingress.metrics import CALLOUTS, IN_FLIGHT, SECONDS
+from agents.ingress.door import Door
+from agents.ingress.metrics import CALLOUTS, IN_FLIGHT, REFUSED, SECONDS
 from agents.ingress.tracing import trace_of
 from agents.serving import add_probes, run, start_site, stop_signal
+from agents.tls import server_tls
 from schemas.base import utc_now
 from schemas.envelope import event_id
 from schemas.errors import LogError
@@ -39,35 +40,15 @@ BODY_SECONDS = 10.0
 CONFIRM_SECONDS = 10.0
 """Both together stay below the 25 s that Zuora waits."""
 
-RETRY_AFTER_SECONDS = 30
 MOST_IN_FLIGHT = 1000
 """Callouts at once: with bodies of 256 KiB at most 256 MiB. Beyond, 503: Zuora comes again."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the caller is told, and under which type it is counted."""
-
-    status: int
-    body: dict[str, object]
-    headers: dict[str, str]
-    counted_as: str = "none"
-
-
-def _refusal(status: int, reason: str, counted_as: str = "none", **headers: str) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, {"success": False, "error": reason}, named, counted_as)
-
-
-def _come_again(reason: str, counted_as: str = "none") -> Answer:
-    return _refusal(503, reason, counted_as, Retry_After=str(RETRY_AFTER_SECONDS))
 
 
 class Webhook:
     """Answers Zuora's callouts."""
 
     def __init__(self, settings: Settings, log_: Log) -> None:
-        self._authentication = authentication(settings.ingress)
+        self._door = Door(settings.ingress)
         self._most_bytes = settings.ingress.max_body_bytes
         self._names = TopicNames(settings.kafka.topic_prefix, settings.app_id)
         self._log = log_
@@ -82,7 +63,7 @@ class Webhook:
                 answer = await self._answer(request)
         except Exception:
             log.exception("a callout met a fault of this program")
-            answer = _come_again("something went wrong here; send it again")
+            answer = come_again("something went wrong here; send it again")
         finally:
             self._in_flight -= 1
             IN_FLIGHT.set(self._in_flight)
@@ -102,45 +83,44 @@ class Webhook:
 
     async def _answer(self, request: web.Request) -> Answer:
         if self._in_flight > MOST_IN_FLIGHT:
-            return _come_again("too many callouts at once")
-        if not self._authentication.knows_caller(request.headers):
-            return self._unauthorized(request)
+            return self._refused(request, come_again("too many callouts at once"))
+        if refused := await self._door.refuses_caller(request):
+            return refused
         body = await self._body(request)
         if isinstance(body, Answer):
             return body
-        if not self._authentication.trusts_body(request.headers, body):
-            return self._unauthorized(request)
+        if refused := await self._door.refuses_body(request, body):
+            return refused
         try:
             plain = unpacked(body, request.headers.get("Content-Encoding", ""), self._most_bytes)
         except BodyTooLargeError:
-            return self._too_large()
+            return self._too_large(request)
         callout = read_callout(plain, request.headers.get("Content-Type", ""), request.query, request.headers)
         return await self._append(callout, body, request)
 
-    def _unauthorized(self, request: web.Request) -> Answer:
-        # Without credentials it is the first half of Zuora's challenge and response, which is nothing to report.
-        if "Authorization" in request.headers or not self._authentication.basic:
-            log.warning("a callout was refused: wrong credentials or signature", remote=request.remote)
-        return _refusal(401, "not authenticated", WWW_Authenticate=self._authentication.challenge)
+    def _refused(self, request: web.Request, answer: Answer) -> Answer:
+        log.warning("a callout was refused", source=self._door.source(request), reason=answer.body["error"])
+        REFUSED.labels(str(answer.body["error"])).inc()
+        return answer
 
     async def _body(self, request: web.Request) -> bytes | Answer:
         """Return the body as it was sent, or why it is not taken."""
         if (request.content_length or 0) > self._most_bytes:
-            return self._too_large()
+            return self._too_large(request)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._too_large()
+            return self._too_large(request)
         except TimeoutError:
-            return _refusal(408, f"the body did not arrive within {BODY_SECONDS:g} s", Connection="close")
+            reason = f"the body did not arrive within {BODY_SECONDS:g} s"
+            return self._refused(request, refusal(408, reason, Connection="close"))
         except (web.RequestPayloadError, ConnectionError):
             # 408 and not 400: its bytes are not here, so it must come again.
-            return _refusal(408, "the body did not arrive whole", Connection="close")
+            return self._refused(request, refusal(408, "the body did not arrive whole", Connection="close"))
 
-    def _too_large(self) -> Answer:
-        log.warning("a callout was refused: too large", most_bytes=self._most_bytes)
-        return _refusal(413, f"larger than {self._most_bytes} bytes")
+    def _too_large(self, request: web.Request) -> Answer:
+        return self._refused(request, refusal(413, f"larger than {self._most_bytes} bytes"))
 
     async def _append(self, callout: Callout | Unknown | Unreadable, body: bytes, request: web.Request) -> Answer:
         delivery = _event_id(request)
@@ -162,12 +142,12 @@ class Webhook:
                 timeout_seconds=CONFIRM_SECONDS,
             )
         except RecordTooLargeError as error:
-            return _refusal(413, str(error), counted_as)
+            return refusal(413, str(error), counted_as)
         except LogError as error:
             log.warning("a callout was not taken", reason=str(error), event_id=delivery)
-            return _come_again("Kafka does not take it at present", counted_as)
+            return come_again("Kafka does not take it at present", counted_as)
         if isinstance(callout, Unreadable):
-            return _refusal(400, callout.reason, counted_as)
+            return refusal(400, callout.reason, counted_as)
         return Answer(200, {"success": True, "eventId": delivery}, {}, counted_as)
 
     def _dead_letter(self, callout: Unknown | Unreadable, delivery: str, body: bytes, request: web.Request) -> Message:
@@ -232,7 +212,8 @@ async def _serve(settings: Settings) -> None:
     connection_options(settings.kafka)  # an unusable certificate or a missing server list is told at once
     async with LogConnection(settings.kafka, client_id=f"{settings.app_id}-{PROCESS}") as connection:
         app = create_app(settings, connection)
-        site = await start_site(app, settings.ingress.host, settings.ingress.port, auto_decompress=False)
+        tls = server_tls(settings.ingress, "ZIFS_INGRESS__")
+        site = await start_site(app, settings.ingress.host, settings.ingress.port, auto_decompress=False, tls=tls)
         asked = asyncio.create_task(stop_signal())
         try:
             await asyncio.wait({asked, connection.keeper}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,7 @@
-"""Who may call: Basic credentials, an HMAC over the body, or both; several of each while one is being rotated."""
+"""Who may call: Basic credentials or a bearer token, an HMAC over the body, or both of these.
+
+Passwords and HMAC secrets may be several while one is being replaced.
+"""
 
 import base64
 import binascii
@@ -10,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agents.ingress.bearer import Bearer, bearer
 from schemas.errors import SettingsError
 from streams.settings import IngressSettings
 
@@ -72,14 +76,16 @@ class Authentication:
 
     basic: Basic | None
     signature: Signature | None
+    bearer: Bearer | None = None
 
     @property
     def challenge(self) -> str:
         """The value of `WWW-Authenticate`: Zuora sends Basic credentials only once it has seen this."""
-        return f'Basic realm="{REALM}"' if self.basic else f'HMAC realm="{REALM}"'
+        scheme = "Basic" if self.basic else "Bearer" if self.bearer else "HMAC"
+        return f'{scheme} realm="{REALM}"'
 
     def knows_caller(self, headers: Mapping[str, str]) -> bool:
-        """Say whether the headers pass what can be told before the body is read."""
+        """Say whether the headers carry the Basic credentials, where they are asked for."""
         return self.basic is None or self.basic.allows(headers.get("Authorization", ""))
 
     def trusts_body(self, headers: Mapping[str, str], body: bytes) -> bool:
@@ -94,12 +100,17 @@ def authentication(settings: IngressSettings) -> Authentication:
         SettingsError: none is set and anonymous callers are not allowed, or one is set by halves or unsafe.
 
     """
-    methods = Authentication(_basic(settings), _signature(settings))
-    if methods.basic is None and methods.signature is None:
+    methods = Authentication(_basic(settings), _signature(settings), bearer(settings))
+    if methods.basic and methods.bearer:
+        raise SettingsError(
+            "ZIFS_INGRESS__BASIC_USERNAME and ZIFS_INGRESS__JWT_JWKS_URL are both set, but a request has one "
+            "Authorization header: choose Basic or bearer tokens"
+        )
+    if methods.basic is None and methods.signature is None and methods.bearer is None:
         if not settings.allow_anonymous:
             raise SettingsError(
                 "no webhook authentication is set: set ZIFS_INGRESS__BASIC_USERNAME and ZIFS_INGRESS__BASIC_PASSWORD, "
-                "or ZIFS_INGRESS__HMAC_SECRET, or ZIFS_INGRESS__ALLOW_ANONYMOUS=true"
+                "or ZIFS_INGRESS__HMAC_SECRET, or ZIFS_INGRESS__JWT_JWKS_URL, or ZIFS_INGRESS__ALLOW_ANONYMOUS=true"
             )
         log.warning("webhooks are taken from anyone, as ZIFS_INGRESS__ALLOW_ANONYMOUS says")
     return methods

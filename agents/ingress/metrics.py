@@ -7,6 +7,11 @@ CALLOUTS = Counter(
     "Callouts by HTTP status and by document type (or unknown, unreadable, none)",
     ["answer", "type"],
 )
+REFUSED = Counter(
+    "zuora_ifs_ingress_refused",
+    "Callouts that were not let in, by why: wrong credentials, wrong signature, wrong token, too many requests, …",
+    ["why"],
+)
 SECONDS = Histogram(
     "zuora_ifs_ingress_seconds",
     "From a callout's head to its answer, Kafka's confirmation included",
