@@ -50,7 +50,8 @@ class HardenedConsumer(Consumer):  # type: ignore[misc]
         them and they are gone, so such a batch is thrown away whole, before anything seeks. A jump in offsets is
         recorded as "acked" by Faust's loop; here it does not judge offsets at all, the agents' windows do. And
         Faust spends four tasks on handing over each event (4,200 events/s), where almost always none is needed
-        (10,400).
+        (10,400). A stop in the middle of a rebalance cancels this loop, which Faust takes for a crash and tells with
+        two tracebacks.
         """
         try:
             while not (self.should_stop or fetcher.should_stop):
@@ -61,6 +62,9 @@ class HardenedConsumer(Consumer):  # type: ignore[misc]
                     if delivered % RECORDS_BETWEEN_YIELDS == 0:
                         await asyncio.sleep(0)
                 await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not (self.should_stop or fetcher.should_stop):
+                raise
         except self.consumer_stopped_errors:
             if not self.app.should_stop:
                 raise

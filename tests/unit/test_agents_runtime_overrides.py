@@ -171,6 +171,18 @@ async def test_a_batch_whose_read_was_out_during_a_rebalance_is_thrown_away_whol
     assert await batch(app.consumer) == []
 
 
+async def test_a_stop_in_the_middle_of_a_rebalance_is_no_crash_of_the_fetcher(app: HardenedApp) -> None:
+    app.rebalancing = True
+    app.consumer._active_partitions = set()
+    fetcher = app._fetcher
+    await fetcher.start()
+    await asyncio.sleep(0)
+
+    await fetcher.stop()
+
+    assert fetcher.crash_reason is None
+
+
 async def test_a_rebalance_in_the_middle_of_a_batch_drops_the_rest(app: HardenedApp) -> None:
     app.consumer._active_partitions = {IN_0}
     app.thread.records = [{IN_0: [record(7), record(8)]}]
