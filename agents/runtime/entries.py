@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.errors import SettingsError
 
@@ -34,8 +34,13 @@ class Entries(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is none."""
 
-    def apply(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int, epoch: int) -> None:
-        """Take over changes (None deletes) together with the offset that they reach, in one step."""
+    def apply(
+        self, changes: Iterable[tuple[bytes, bytes | None]], offset: int, epoch: int, *, again: bool = False
+    ) -> None:
+        """Take over changes (None deletes) together with the offset that they reach, in one step.
+
+        `again` says that they were read from the changelog: should they be lost, they are read once more.
+        """
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Go through all entries."""
@@ -56,7 +61,14 @@ class MemoryEntries:
         self._entries: dict[bytes, bytes] = {}
         self.get = self._entries.get
 
-    def apply(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int, epoch: int) -> None:
+    def apply(
+        self,
+        changes: Iterable[tuple[bytes, bytes | None]],
+        offset: int,
+        epoch: int,
+        *,
+        again: bool = False,  # noqa: ARG002 - a dict is lost whole or not at all
+    ) -> None:
         """Take over changes and the offset that they reach."""
         entries = self._entries
         for key, value in changes:
@@ -109,8 +121,11 @@ class RocksEntries:
         progress: bytes | None = self._db.get(_META)
         offset, epoch = (progress or b"-1 0").split()
         self.offset, self.epoch = int(offset), int(epoch)
+        self._holds_unlogged = False
 
-    def apply(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int, epoch: int) -> None:
+    def apply(
+        self, changes: Iterable[tuple[bytes, bytes | None]], offset: int, epoch: int, *, again: bool = False
+    ) -> None:
         """Take over changes and the offset that they reach, in one write."""
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
@@ -119,7 +134,11 @@ class RocksEntries:
             else:
                 batch.put(key, value)
         batch.put(_META, b"%d %d" % (offset, epoch))
-        self._db.write(batch)
+        if self._holds_unlogged and not again:
+            # A crash would keep what is logged from here on, its offset too, and lose what came before without a log.
+            self._db.flush()
+        self._holds_unlogged = again
+        self._db.write(batch, _UNLOGGED if again else None)
         self.offset, self.epoch = offset, epoch
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
@@ -136,6 +155,19 @@ class RocksEntries:
         """Close the database, so that its lock is free at once and not when garbage is collected."""
         self._db.close()
         os.utime(self._in_step)
+
+
+def _without_own_log() -> WriteOptions:
+    """Return how what is read from the changelog is written: RocksDB's own log of it would be one log too many.
+
+    After a crash a database without its log is what it was at an earlier moment, offset and all.
+    """
+    options = WriteOptions()
+    options.disable_wal = True
+    return options
+
+
+_UNLOGGED = _without_own_log()
 
 
 def _options() -> Options:

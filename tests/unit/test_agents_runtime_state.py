@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from agents.runtime.table import StateTable
 from agents.runtime.work import Abandoned, NotInHandlerError, Work, current_work
 from schemas.errors import SettingsError
 from streams.log.producer import RecordTooLargeError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class ProcessEndedError(BaseException):
@@ -267,6 +271,35 @@ def test_a_database_that_was_not_kept_in_step_for_long_is_forgotten_since_deleti
 
     assert again.offset == -1
     assert list(again.items()) == []
+    again.close()
+
+
+WRITES_AND_DIES = """
+import os, sys
+from pathlib import Path
+from agents.runtime.entries import RocksEntries
+entries = RocksEntries(Path(sys.argv[1]))
+entries.apply([(b"before", b"1")], 0, 1)
+for offset in range(1, 101):
+    entries.apply([(b"read %d" % offset, b"1")], offset, 1, again=True)
+if sys.argv[2] == "goes on":
+    entries.apply([(b"written", b"1")], 101, 2)
+os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("end", ["goes on", "dies while it reads"])
+def test_a_database_that_was_killed_has_all_that_its_offset_says(tmp_path: Path, end: str) -> None:
+    folder = tmp_path / "table" / "0"
+    killed = subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(folder), end], cwd=ROOT, check=False)
+    assert killed.returncode == 9
+
+    again = RocksEntries(folder)
+
+    read = [b"read %d" % offset for offset in range(1, min(again.offset, 100) + 1)]
+    written = [b"written"] if again.offset == 101 else []
+    assert sorted(dict(again.items())) == sorted([b"before", *read, *written])
+    assert again.offset >= (101 if end == "goes on" else 0)
     again.close()
 
 
