@@ -56,14 +56,3 @@ class RecordStatusChanged(Record):
     """Of the document whose voucher stands in IFS."""
     document_fingerprint: str | None = None
     """Of the newest document; a correction is asked for these two."""
-
-
-class DeadLetter(Model):
-    """What the headers of a dead letter say; its value is the original bytes."""
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    exception: str | None = None
-    time: Time

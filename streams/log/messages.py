@@ -7,11 +7,19 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.base import Model, utc_now
-from schemas.envelope import SOURCE, Envelope, encode
+from schemas.envelope import SOURCE, Envelope, encode, utc_text
 from schemas.errors import UnreadableError
+from schemas.topics import LARGEST_MESSAGE_BYTES
+from streams.log.producer import record_bytes
 
 LONGEST_REASON = 500
 """Characters of a reason or exception kept in a header."""
+LONGEST_KEY_BYTES = 64 * 1024
+"""Of the key of a dead letter whose bytes are left out."""
+ABOUT_LETTERS = "dlq."
+"""What the names of headers begin with that tell of a dead letter, and not of what is in it."""
+LEFT_OUT = "dlq.left-out"
+"""Header of a dead letter that is too large to be parked: its bytes are where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +115,37 @@ class NeverInATopic:
 
 
 def dead_letter(topic: str, origin: Origin, reason: str, exception: BaseException | None = None) -> Message:
-    """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why."""
+    """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why.
+
+    What is as large as a topic takes would not fit with them: then its bytes stay where they are, in a topic that is
+    kept forever, and `dlq.left-out` says so.
+    """
     told = {
         "dlq.topic": origin.topic,
         "dlq.partition": str(origin.partition),
         "dlq.offset": str(origin.offset),
         "dlq.reason": reason[:LONGEST_REASON],
         "dlq.exception": f"{type(exception).__name__}: {exception}"[:LONGEST_REASON] if exception else "",
-        "dlq.time": utc_now().isoformat().replace("+00:00", "Z"),
+        "dlq.time": utc_text(utc_now()),
     }
-    kept = [(name, value) for name, value in origin.headers.items() if not name.startswith("dlq.")]
-    return Message(topic, origin.key, origin.value, (*kept, *((name, text.encode()) for name, text in told.items())))
+    kept = {name: value for name, value in origin.headers.items() if not name.startswith(ABOUT_LETTERS)}
+    return _fitting(topic, origin, kept, told)
+
+
+def letter_again(topic: str, parked: Origin, told: Mapping[str, str]) -> Message:
+    """Return a dead letter as it is parked, with more that is to be known of it: a repeat for who does not read it."""
+    headers = parked.headers.items()
+    kept = {name: value for name, value in headers if not name.startswith(ABOUT_LETTERS)}
+    before = {name: value.decode(errors="replace") for name, value in headers if name.startswith(ABOUT_LETTERS)}
+    return _fitting(topic, parked, kept, {**before, **told})
+
+
+def _fitting(topic: str, origin: Origin, kept: Mapping[str, bytes], told: Mapping[str, str]) -> Message:
+    about = tuple((name, text.encode()) for name, text in told.items())
+    headers = (*kept.items(), *about)
+    if record_bytes(origin.key, origin.value, headers) <= LARGEST_MESSAGE_BYTES:
+        # aiokafka sends no record that has neither key nor value, and other clients do.
+        value = b"" if origin.key is None and origin.value is None else origin.value
+        return Message(topic, origin.key, value, headers)
+    key = origin.key if len(origin.key or b"") <= LONGEST_KEY_BYTES else None
+    return Message(topic, key, b"", (*about, (LEFT_OUT, b"true")))

@@ -11,17 +11,18 @@ from schemas.audit import RecordStatusChanged
 from schemas.base import Model
 from schemas.envelope import decode_any, encode
 from schemas.errors import UnreadableError
-from schemas.topics import AUDIT, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND, TopicNames
+from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND, TopicNames
 from streams.accounting.keys import mapping_key, topic_key
 from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
+from streams.projection.dead_letters import write_letter
 from streams.projection.records import write_steps
 from streams.projection.store import Store
 from streams.views.mappings import kind_of
 
 POINTED_AT = (DOCUMENT, VOUCHER_COMMAND, VOUCHER)
 """Topics of which only the places are kept, per record; their events are read from the log when somebody asks."""
-PROJECTED = (AUDIT, MAPPING, *POINTED_AT)
+PROJECTED = (AUDIT, MAPPING, DEAD_LETTER, *POINTED_AT)
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Model)
@@ -45,6 +46,7 @@ class Projector:
         self._handlers: dict[str, Callable[[sqlite3.Connection, list[LogRecord]], None]] = {
             names.public(AUDIT): self._audit,
             names.public(MAPPING): self._mappings,
+            names.public(DEAD_LETTER): self._dead_letters,
             **{names.public(topic): self._pointers for topic in POINTED_AT},
         }
 
@@ -84,6 +86,13 @@ class Projector:
             place = (record.offset, record.partition, _id_of(record))
             rows.append((key, *place, kind, type(event).__name__, encode(event)))
         connection.executemany("INSERT OR IGNORE INTO mapping_versions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _dead_letters(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
+        for record in records:
+            try:
+                write_letter(connection, record)
+            except UnreadableError as error:
+                self._pass_over(record, str(error))
 
     def _pointers(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
         rows = []

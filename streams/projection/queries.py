@@ -14,6 +14,7 @@ from schemas.base import DocumentType, Model, Status
 from schemas.envelope import EVENT_TYPES, decode
 from schemas.errors import UsageError
 from streams.projection.records import IDS_PER_QUERY, microseconds
+from streams.views.dead_letters import DeadLetter, Resent
 from streams.views.mappings import REMOVALS
 from streams.views.records import Step
 from streams.views.summary import MissingMapping, StatusTotal, TypeTotal, add_up, status_totals
@@ -194,6 +195,24 @@ class ReadModel:
                 found |= {str(row[0]) for row in rows}
         return found
 
+    def dead_letters(
+        self, topic: str | None = None, *, limit: int, offset: int = 0, not_resent: bool = False
+    ) -> list[DeadLetter]:
+        """Return what could not be read, the last parked first; of one topic (its full name), or never sent back."""
+        where = ["topic = ?"] if topic else []
+        where += ["id NOT IN (SELECT letter FROM resent)"] if not_resent else []
+        query = f"SELECT body FROM dead_letters WHERE {' AND '.join(where) or '1'} ORDER BY parked DESC, id"  # noqa: S608
+        values = [topic] if topic else []
+        with self._reading() as connection:
+            rows = connection.execute(f"{query} LIMIT ? OFFSET ?", (*values, limit, offset)).fetchall()
+            return [_dead_letter(connection, body) for (body,) in rows]
+
+    def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one dead letter; None if there is none of that id."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT body FROM dead_letters WHERE id = ?", (letter_id,)).fetchone()
+            return _dead_letter(connection, row[0]) if row else None
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30)) as connection:
@@ -249,6 +268,13 @@ def _missing(connection: sqlite3.Connection, parts: list[tuple[str, int, str, by
         account_number=example[0],
         account_name=example[1],
     )
+
+
+def _dead_letter(connection: sqlite3.Connection, body: bytes) -> DeadLetter:
+    letter = decode(DeadLetter, body)
+    rows = connection.execute("SELECT body FROM resent WHERE letter = ?", (letter.id,))
+    resent = sorted((decode(Resent, each) for (each,) in rows), key=lambda one: one.at)
+    return letter.model_copy(update={"resent": tuple(resent)})
 
 
 def _mapping(row: tuple[str, str, int, str, bytes]) -> CurrentMapping:

@@ -1,6 +1,6 @@
 """The tables of the read model."""
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Raised with every change of the tables or of what is put into them; a file of another version is made again."""
 
 # Times are microseconds since 1970, so that they sort; amounts are decimals as text, never floating point.
@@ -58,4 +58,12 @@ CREATE TABLE pointers (
     partition INTEGER NOT NULL, log_offset INTEGER NOT NULL,
     PRIMARY KEY (record_id, topic, event_id)
 ) WITHOUT ROWID;
+
+-- What could not be read; `known_by` drops repeats. Its bytes stay in the log.
+CREATE TABLE dead_letters (
+    id TEXT PRIMARY KEY, known_by TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, parked INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX dead_letters_by_time ON dead_letters (parked DESC, id);
+CREATE INDEX dead_letters_by_topic ON dead_letters (topic, parked DESC, id);
+CREATE TABLE resent (letter TEXT NOT NULL, place TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (letter, place));
 """

@@ -1,0 +1,52 @@
+"""A dead letter by its id, and its bytes from the log."""
+
+from collections.abc import Sequence
+
+from schemas.errors import ConnectorError
+from schemas.topics import TopicNames
+from streams.log.messages import ABOUT_LETTERS, Origin
+from streams.log.reader import LogRecord, read_many
+from streams.projection.queries import ReadModel
+from streams.settings import KafkaSettings
+from streams.views.dead_letters import DeadLetter
+
+
+class DeadLetterError(ConnectorError):
+    """There is no such dead letter, or it cannot be sent back."""
+
+
+def letter_named(model: ReadModel, names: TopicNames, letter_id: str) -> DeadLetter:
+    """Return the dead letter of an id; the prefix of its topic may be left out.
+
+    Raises:
+        DeadLetterError: there is none.
+
+    """
+    letter = model.dead_letter(letter_id) or model.dead_letter(names.public(letter_id))
+    if letter is None:
+        raise DeadLetterError(f"no dead letter {letter_id!r}: `zuora-ifs dead-letters list` gives their ids")
+    return letter
+
+
+async def parked_records(kafka: KafkaSettings, letters: Sequence[DeadLetter]) -> list[LogRecord]:
+    """Return the letters as they are parked, with their bytes; those of one that was too large from where it was.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer in time.
+        TopicsError: the log does not have one any more.
+
+    """
+    parked = await read_many(kafka, [_place(letter.parked) for letter in letters])
+    left_out = [_place(letter.id) for letter in letters if letter.is_left_out]
+    whole = iter(await read_many(kafka, left_out))
+    return [next(whole) if letter.is_left_out else one for letter, one in zip(letters, parked, strict=True)]
+
+
+def original_headers(record: Origin) -> dict[str, bytes]:
+    """Return the headers that a parked record came with."""
+    return {name: value for name, value in record.headers.items() if not name.startswith(ABOUT_LETTERS)}
+
+
+def _place(place: str) -> tuple[str, int, int]:
+    topic, partition, offset = place.rsplit("/", 2)
+    return topic, int(partition), int(offset)
