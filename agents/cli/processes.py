@@ -4,6 +4,7 @@ import click
 
 from agents.cli.output import settings_with_kafka
 from agents.logs import configure_logging
+from schemas.errors import LogError
 from streams.settings import Settings
 
 AGENTS = ("collector", "bookkeeper", "poster")
@@ -42,8 +43,12 @@ def ingress() -> None:
 def worker(agents: list[str]) -> None:
     """Fetch records, join them with their mappings, write vouchers to IFS Cloud."""
     from agents.app import run_worker  # noqa: PLC0415
+    from agents.runtime.process import refuse  # noqa: PLC0415
 
-    run_worker(_settings(), agents)
+    try:
+        run_worker(_settings(), agents)
+    except LogError as error:  # an orchestrator starts it again at 69 and not at 2; other commands end with 1
+        raise SystemExit(refuse(error)) from None
 
 
 @click.command()

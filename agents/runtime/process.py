@@ -53,7 +53,7 @@ async def run_process(
                 on_ready()
         await stop_wanted
     except ConnectorError as error:
-        exit_code = _refuse(error)
+        exit_code = refuse(error)
     finally:
         stop_wanted.cancel()
         _end_anyway_after(stop_seconds, exit_code)
@@ -84,7 +84,8 @@ async def _stop(apps: Sequence[StreamApp], producer: LogProducer, starting: "asy
     return all(left)
 
 
-def _refuse(error: ConnectorError) -> int:
+def refuse(error: ConnectorError) -> int:
+    """Say in one line why the process does not start; return its exit code: 2, 69 or 1."""
     sys.stderr.write(f"zuora-ifs: {error}\n")
     log.error("not started", reason=describe(error))
     if isinstance(error, SettingsError | TopicsError | UsageError):

@@ -29,3 +29,20 @@ def test_the_broker_runs_over_the_data_folder_from_any_folder_until_ctrl_c(tmp_p
         assert program.wait(timeout=30) == 0
         program.stdout.close()
     assert not answers(host, int(port))
+
+
+def test_a_worker_without_a_broker_ends_with_69_and_says_so_in_one_line(tmp_path: Path) -> None:
+    environment = {
+        "ZIFS_DATA_DIR": str(tmp_path),
+        "ZIFS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "ZIFS_WORKER__PORT": "0",
+    }
+    command = [sys.executable, "-m", "agents", "worker", "--agents", "bookkeeper"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == 69
+    last = ended.stderr.splitlines()[-1]
+    assert "Kafka cannot be reached at 127.0.0.1:1" in last
+    assert "Traceback" not in ended.stderr
