@@ -9,8 +9,8 @@ from aiohttp import web
 
 from agents.ingress.answers import RETRY_AFTER_SECONDS, Answer, come_again, refusal
 from agents.ingress.authentication import Authentication, authentication
-from agents.ingress.limits import SourceLimit
 from agents.ingress.metrics import REFUSED
+from agents.limits import SourceLimit
 from agents.proxies import caller
 from schemas.errors import TroubleError
 from streams.settings import IngressSettings

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from agents.ingress.app import create_app
-from agents.ingress.limits import SLOTS, SourceLimit
+from agents.limits import SLOTS, SourceLimit
 from agents.serving import Site, start_site
 from streams.settings import Settings
 from tests.support.identity_provider import AUDIENCE, ISSUER, IdentityProvider
