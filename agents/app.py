@@ -34,7 +34,7 @@ from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
-from streams.log.topics import require_topics
+from streams.log.topics import largest_records, require_topics
 from streams.settings import Settings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
@@ -194,7 +194,7 @@ async def _work(settings: Settings, agents: Sequence[str]) -> int:
     _require_far_sides(current, agents)
     watcher = VaultWatcher(vault, contents, current)
     async with AsyncExitStack() as resources:
-        producer = LogProducer(settings.kafka, client_id=f"{settings.app_id}-worker")
+        producer = LogProducer(settings.kafka, client_id=f"{settings.app_id}-worker", largest_records=largest)
         wiring = Wiring(current.settings, names, producer, resources, watcher)
         apps = [await AGENTS[name](wiring) for name in agents]
         await resources.enter_async_context(watcher.running())
@@ -215,6 +215,7 @@ def _require_far_sides(current: CurrentCredentials, agents: Sequence[str]) -> No
         check()
 
 
+    largest = await largest_records(settings.kafka, names)
 def _probes(apps: Sequence[StreamApp]) -> web.Application:
     async def why_not_ready() -> list[str]:
         return [f"{app.app_id} waits for its partitions" for app in apps if not app.is_ready]

@@ -10,7 +10,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from schemas.errors import LogError, LogUnavailableError
-from streams.log.producer import Header, LogProducer
+from streams.log.producer import Header, LogProducer, RecordRefusedError
 from streams.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -20,9 +20,16 @@ LONGEST_WAIT_SECONDS = 5.0
 """Between attempts to connect; a broker that is back is found within this time."""
 
 RENEW_AFTER_SECONDS = 60.0
-"""After so long without a single confirmation, while some were asked for, the producer is replaced: an idempotent
-producer that was told of a fatal error (lost sequence, fenced) never confirms again by itself."""
+"""After so long without a single confirmation, while some were asked for, the producer is replaced: it may have been
+told of a fatal error (fenced), and never confirms again by itself."""
 
+YOUNGEST_SECONDS = 1.0
+"""A producer is replaced at once when Kafka refuses a record, for it would be refused all others of that partition; but
+not more often than this, where all are refused."""
+
+TROUBLE_SECONDS = 30.0
+"""For so long after Kafka did not confirm a callout, and confirmed none since, trouble is told of. No longer: who sends
+no callouts here for that reason would never see it end."""
 
 CLOSE_SECONDS = 1.0
 """What closing may take. Nothing is lost with it: who was told 200 has their confirmation already."""
@@ -55,6 +62,7 @@ class LogConnection:
         self._connected: asyncio.Future[LogProducer] | None = None
         self._worn_out = asyncio.Event()
         self._unconfirmed_since: float | None = None
+        self._unconfirmed_at = 0.0
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -100,8 +108,10 @@ class LogConnection:
             confirmed = await producer.send_and_confirm(
                 topic, key=key, value=value, headers=headers, timeout_seconds=deadline - loop.time()
             )
-        except LogUnavailableError:
+        except LogUnavailableError as error:
             self._note_unconfirmed(loop.time())
+            if isinstance(error, RecordRefusedError):
+                self._worn_out.set()
             raise
         self._unconfirmed_since = None
         return confirmed
@@ -110,10 +120,13 @@ class LogConnection:
         """Return the number of a topic's partitions, 0 if there is no such topic.
 
         Raises:
-            LogUnavailableError: not connected, or Kafka does not answer.
+            LogUnavailableError: not connected, or Kafka does not answer, or it has just not confirmed a callout.
 
         """
         producer = await self._producer(0)
+        now = asyncio.get_running_loop().time()
+        if self._unconfirmed_since is not None and now - self._unconfirmed_at < TROUBLE_SECONDS:
+            raise LogUnavailableError(f"Kafka has confirmed no callout for {now - self._unconfirmed_since:.0f} s")
         return await producer.partitions(topic)
 
     async def _producer(self, timeout_seconds: float) -> LogProducer:
@@ -124,6 +137,7 @@ class LogConnection:
         return self._connected.result()
 
     def _note_unconfirmed(self, now: float) -> None:
+        self._unconfirmed_at = now
         if self._unconfirmed_since is None:
             self._unconfirmed_since = now
         elif now - self._unconfirmed_since > RENEW_AFTER_SECONDS:
@@ -133,8 +147,9 @@ class LogConnection:
         while True:
             producer = await self._connect()
             try:
+                await asyncio.sleep(YOUNGEST_SECONDS)
                 await self._worn_out.wait()
-                log.warning("no record was confirmed for long, connecting anew", seconds=RENEW_AFTER_SECONDS)
+                log.warning("Kafka confirms nothing any more, connecting anew")
             finally:
                 self._connected = asyncio.get_running_loop().create_future()
                 await _close(producer)

@@ -1,15 +1,16 @@
 """The one producer of a process: idempotent, confirmed by all in-sync replicas, for outputs and changelogs alike."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from schemas.errors import LogError, LogUnavailableError, SettingsError
 from schemas.topics import LARGEST_MESSAGE_BYTES
-from streams.log.connection import bootstrap_servers, connection_options
+from streams.log.connection import connection_options
+from streams.log.denied import denial, hidden, said, why_unreachable
 from streams.settings import KafkaSettings
 
 LARGEST_REQUEST_BYTES = 17 * 1024 * 1024
@@ -22,7 +23,15 @@ Header = tuple[str, bytes]
 
 
 class RecordTooLargeError(LogError):
-    """A record is larger than its topic takes; nothing of it was written."""
+    """A record is larger than its topic takes; nothing of it was written, and it will never be."""
+
+
+class RecordRefusedError(LogUnavailableError):
+    """Kafka answered that it does not take a record, and no second try of the same producer will change that.
+
+    The producer has counted it already (idempotent producers number their records), so Kafka refuses all that follow
+    in that partition too, as out of order: who wants to go on needs a new producer.
+    """
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Iterable[Header] = ()) -> int:
@@ -37,9 +46,13 @@ class LogProducer:
     Records with the same key go to the same partition as with Java's producer (murmur2).
     """
 
-    def __init__(self, kafka: KafkaSettings, *, client_id: str) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, *, client_id: str, largest_records: Mapping[str, int] | None = None
+    ) -> None:
+        """Make a producer; `largest_records` says in bytes what a topic takes that takes less than the largest."""
         self._kafka = kafka
         self._client_id = client_id
+        self._largest_records = largest_records or {}
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -47,6 +60,7 @@ class LogProducer:
 
         Raises:
             LogUnavailableError: no broker answers.
+            LogDeniedError: the brokers refuse the credentials.
 
         """
         producer = AIOKafkaProducer(
@@ -64,12 +78,25 @@ class LogProducer:
         except ValueError as error:
             raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS: host:port, comma-separated, expected") from error
         except (KafkaError, OSError) as error:
-            raise LogUnavailableError(
-                f"Kafka at {bootstrap_servers(self._kafka)} cannot be reached: {type(error).__name__}"
-            ) from error
+            raise denial(error) or await why_unreachable(self._kafka, error) from error
         finally:
             if self._producer is None:
                 await producer.stop()
+
+    def largest_record(self, topic: str) -> int:
+        """Return how many bytes a record of a topic may have, as `record_bytes` counts them."""
+        return min(self._largest_records.get(topic, LARGEST_MESSAGE_BYTES), LARGEST_MESSAGE_BYTES)
+
+    def check_size(self, topic: str, key: bytes | None, value: bytes | None, headers: Iterable[Header] = ()) -> None:
+        """Check that a topic takes a record.
+
+        Raises:
+            RecordTooLargeError: it does not.
+
+        """
+        size, largest = record_bytes(key, value, headers), self.largest_record(topic)
+        if size > largest:
+            raise RecordTooLargeError(f"a record of {size} bytes for {topic} is over {largest} bytes")
 
     async def send(
         self,
@@ -83,21 +110,17 @@ class LogProducer:
         """Queue a record; the returned future is done when all in-sync replicas have it.
 
         Raises:
-            RecordTooLargeError: larger than any topic takes; nothing was queued.
+            RecordTooLargeError: larger than its topic takes; nothing was queued.
             LogUnavailableError: Kafka did not take it into a batch for 40 s, or does not know the topic.
 
         """
-        size = record_bytes(key, value, headers)
-        if size > LARGEST_MESSAGE_BYTES:
-            raise RecordTooLargeError(f"a record of {size} bytes for {topic} is over {LARGEST_MESSAGE_BYTES} bytes")
+        self.check_size(topic, key, value, headers)
         try:
             future: asyncio.Future[RecordMetadata] = await self._started().send(
                 topic, key=key, value=value, headers=list(headers), partition=partition
             )
-        except MessageSizeTooLargeError as error:
-            raise RecordTooLargeError(f"a record of {size} bytes for {topic} is too large") from error
         except KafkaError as error:
-            raise LogUnavailableError(f"Kafka takes no record for {topic}: {type(error).__name__}") from error
+            raise LogUnavailableError(f"Kafka takes no record for {topic}: {said(error)}") from error
         return future
 
     async def send_and_confirm(
@@ -114,6 +137,7 @@ class LogProducer:
 
         Raises:
             RecordTooLargeError: larger than its topic takes.
+            RecordRefusedError: Kafka does not take it, and takes no more of that partition from this producer.
             LogUnavailableError: not confirmed in time; it may still arrive.
 
         """
@@ -122,16 +146,15 @@ class LogProducer:
                 return await (await self.send(topic, key=key, value=value, headers=headers, partition=partition))
         except TimeoutError:
             raise LogUnavailableError(f"Kafka did not confirm a record for {topic} in {timeout_seconds:g} s") from None
-        except MessageSizeTooLargeError as error:
-            raise RecordTooLargeError(f"{topic} does not take a record of this size") from error
         except KafkaError as error:
-            raise LogUnavailableError(f"Kafka did not take a record for {topic}: {type(error).__name__}") from error
+            raise RecordRefusedError(f"Kafka did not take a record for {topic}: {said(error)}") from error
 
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic, 0 if it does not exist.
 
         Raises:
             LogUnavailableError: Kafka does not answer.
+            LogDeniedError: this principal may not see it, whether it is there or not.
 
         """
         client = self._started().client
@@ -142,6 +165,8 @@ class LogProducer:
             raise LogUnavailableError(f"Kafka does not tell about {topic}: {type(error).__name__}") from error
         if not answered:
             raise LogUnavailableError(f"no broker tells about {topic}")
+        if topic in client.cluster.unauthorized_topics:
+            raise hidden(self._kafka, [topic])
         return len(client.cluster.partitions_for_topic(topic) or ())
 
     async def flush(self, timeout_seconds: float) -> bool:

@@ -1,21 +1,37 @@
 """Topics on the cluster: created as they are declared, and compared with what is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.errors import LogUnavailableError, SettingsError, TopicsError
 from schemas.topics import LARGEST_MESSAGE_BYTES, PUBLIC_TOPICS, TABLES, WORKING_TOPICS, Kept, TopicNames, TopicSpec
-from streams.log.connection import bootstrap_servers, connection_options
+from streams.log.connection import connection_options
+from streams.log.denied import ACLS, denial, hidden, why_unreachable
 from streams.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.05
+USUAL_MESSAGE_BYTES = 1_048_588
+"""What a topic takes by Kafka's default."""
+LEAST_MESSAGE_BYTES = 1_000_000
+"""Of any topic: entries of tables and steps of records may have that much, and what is sent together more than each."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -33,6 +49,7 @@ _COMPACTED = {
 }
 # A cluster may be more generous than declared in these, but must be equal in the others.
 _AT_LEAST = ("max.message.bytes", "min.insync.replicas", "delete.retention.ms")
+_LARGEST = "max.message.bytes"
 _EQUAL = ("cleanup.policy", "retention.ms", "retention.bytes", "unclean.leader.election.enable")
 
 
@@ -112,6 +129,32 @@ async def check_topics(kafka: KafkaSettings, names: TopicNames) -> list[str]:
     ]
 
 
+async def largest_records(kafka: KafkaSettings, names: TopicNames) -> dict[str, int]:
+    """Return in bytes what each topic takes, by its own settings; by its declaration where those may not be read.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer within 10 seconds.
+        TopicsError: one takes less than everything needs; the message says which and what to do.
+
+    """
+    declared = {
+        topic.name: int(topic.config.get(_LARGEST, USUAL_MESSAGE_BYTES)) for topic in declared_topics(kafka, names)
+    }
+    async with admin_client(kafka) as admin:
+        try:
+            configs = await _configs(admin, list(declared))
+        except TopicsError as error:  # rights to describe the settings are good to have, not needed
+            log.warning("what topics take is taken from their declaration", reason=str(error))
+            return declared
+    found = {name: int(configs.get(name, {}).get(_LARGEST, size)) for name, size in declared.items()}
+    if small := [name for name, size in found.items() if size < LEAST_MESSAGE_BYTES]:
+        raise TopicsError(
+            f"{', '.join(small)}: max.message.bytes is {found[small[0]]}, at least {LEAST_MESSAGE_BYTES} are needed: "
+            "raise it (`zuora-ifs topics check` tells more)"
+        )
+    return found
+
+
 async def require_topics(kafka: KafkaSettings, names: TopicNames) -> None:
     """Refuse to work where topics are missing or have another number of partitions.
 
@@ -120,9 +163,10 @@ async def require_topics(kafka: KafkaSettings, names: TopicNames) -> None:
         TopicsError: one line that names the topics and what to do.
 
     """
+    declared = declared_topics(kafka, names)
     async with admin_client(kafka) as admin:
         present = await _partitions_by_topic(admin)
-    declared = declared_topics(kafka, names)
+        await require_sight(admin, kafka, [topic.name for topic in declared if topic.name not in present])
     missing = [topic.name for topic in declared if topic.name not in present]
     if missing:
         raise TopicsError(f"topics are missing: {', '.join(missing)}; create them with `zuora-ifs topics apply`")
@@ -138,6 +182,7 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
     Raises:
         SettingsError: the servers are not set or cannot be read.
         LogUnavailableError: Kafka does not answer, or the work takes longer than 10 seconds.
+        LogDeniedError: Kafka refuses the credentials, or a right is missing.
 
     """
     admin = AIOKafkaAdminClient(**connection_options(kafka), request_timeout_ms=int(ANSWER_SECONDS * 1000))
@@ -149,10 +194,7 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
                 raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS: host:port, comma-separated, expected") from error
             yield admin
     except (KafkaError, OSError, TimeoutError) as error:
-        raise LogUnavailableError(
-            f"Kafka cannot be reached at {bootstrap_servers(kafka)} ({type(error).__name__}): "
-            "is it running, are address, security protocol and credentials right?"
-        ) from error
+        raise denial(error) or await why_unreachable(kafka, error) from error
     finally:
         await admin.close()
 
@@ -165,6 +207,23 @@ def _config(spec: TopicSpec, kafka: KafkaSettings) -> dict[str, str]:
     if spec.large_messages:
         config["max.message.bytes"] = str(LARGEST_MESSAGE_BYTES)
     return config
+
+
+async def require_sight(admin: AIOKafkaAdminClient, kafka: KafkaSettings, topics: Collection[str]) -> None:
+    """Refuse to take topics for missing that this principal may not see: Kafka leaves those out of its list.
+
+    Raises:
+        LogDeniedError: one line that names them.
+
+    """
+    if not topics:
+        return
+    # By name, and without making them on clusters that create topics by themselves.
+    asked = MetadataRequest(list(topics), allow_auto_topic_creation=False)
+    answer = (await admin._send_request(asked)).to_object()  # noqa: SLF001 - describe_topics() would create them
+    unseen = [one["topic"] for one in answer["topics"] if for_code(one["error_code"]) is TopicAuthorizationFailedError]
+    if unseen:
+        raise hidden(kafka, unseen)
 
 
 Partitions = list[Mapping[str, Any]]
@@ -185,7 +244,8 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[DeclaredTopic]) -> l
         if code == 0:
             created.append(name)
         elif error is not TopicAlreadyExistsError:  # made by another at this moment: as wanted
-            refused.append(f"{name}: {message[0] if message and message[0] else error.description or error.__name__}")
+            reason = message[0] if message and message[0] else error.description or error.__name__
+            refused.append(f"{name}: {reason}{f' ({ACLS})' if error is TopicAuthorizationFailedError else ''}")
     if refused:
         raise TopicsError(f"Kafka refuses to create {len(refused)} of {len(new)} topics, the first is {refused[0]}")
     return created

@@ -79,6 +79,12 @@ class KafkaProcess:
         """`host:port`; known once started."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def kafka_pid(self) -> int:
+        """The process id of Kafka itself."""
+        assert self._kafka_pid, "not running"
+        return self._kafka_pid
+
     def start(self) -> "KafkaProcess":
         """Start the broker, return once it answers."""
         assert self._supervisor is None, "already running"
@@ -103,6 +109,14 @@ class KafkaProcess:
         assert self._kafka_pid
         os.kill(self._kafka_pid, signal.SIGKILL)
         self._reap()
+
+    def ended(self) -> bool:
+        """Tell whether the broker has ended by itself; it can be started again then."""
+        assert self._supervisor, "not running"
+        if self._supervisor.poll() is None:
+            return False
+        self._reap()
+        return True
 
     def pause(self) -> None:
         """Freeze the broker: connections stay open, nothing answers."""

@@ -9,6 +9,7 @@ import pytest
 from agents.ingress import connection
 from agents.ingress.connection import LogConnection
 from schemas.errors import LogUnavailableError
+from streams.log.producer import RecordRefusedError
 from streams.settings import KafkaSettings
 
 KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
@@ -20,6 +21,7 @@ class Producers:
     def __init__(self) -> None:
         self.refusals = 0
         self.confirms = True
+        self.poisoned = False
         self.made = 0
         self.stopped = 0
         self.sent: list[tuple[str, float]] = []
@@ -27,6 +29,7 @@ class Producers:
     def __call__(self, _kafka: KafkaSettings, *, client_id: str) -> "Producers":
         assert client_id
         self.made += 1
+        self.poisoned = False
         return self
 
     async def start(self) -> None:
@@ -49,6 +52,9 @@ class Producers:
         assert (key, value, headers) == (None, None, ())
         if not self.confirms:
             raise LogUnavailableError("not confirmed")
+        if self.poisoned or topic == "refusing":
+            self.poisoned = True
+            raise RecordRefusedError("not taken")
         self.sent.append((topic, timeout_seconds))
 
     async def partitions(self, topic: str) -> int:
@@ -61,6 +67,7 @@ def producers(monkeypatch: pytest.MonkeyPatch) -> Producers:
     monkeypatch.setattr(connection, "LogProducer", made)
     monkeypatch.setattr(connection, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(connection, "LONGEST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(connection, "YOUNGEST_SECONDS", 0.01)
     return made
 
 
@@ -96,6 +103,35 @@ async def test_a_producer_that_confirms_nothing_for_long_is_replaced(
         producers.confirms = True
         await log.send_and_confirm("topic")
     assert producers.made == producers.stopped == 2
+
+
+async def test_after_a_refused_record_the_next_goes_by_a_new_producer(producers: Producers) -> None:
+    async with LogConnection(KAFKA, client_id="test") as log:
+        with pytest.raises(RecordRefusedError):
+            await log.send_and_confirm("refusing")
+        async with asyncio.timeout(10):
+            while producers.made < 2:  # noqa: ASYNC110 - another task makes it
+                await asyncio.sleep(0.01)
+        await log.send_and_confirm("topic")
+    assert producers.made == producers.stopped == 2
+
+
+async def test_trouble_shows_in_the_question_for_topics_until_a_record_is_confirmed_or_long_ago(
+    producers: Producers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LogConnection(KAFKA, client_id="test") as log:
+        producers.confirms = False
+        with pytest.raises(LogUnavailableError):
+            await log.send_and_confirm("topic")
+        with pytest.raises(LogUnavailableError, match="Kafka has confirmed no callout for 0 s"):
+            await log.partitions("topic")
+        monkeypatch.setattr(connection, "TROUBLE_SECONDS", 0.0)
+        assert await log.partitions("topic") == 5
+
+        monkeypatch.setattr(connection, "TROUBLE_SECONDS", 30.0)
+        producers.confirms = True
+        await log.send_and_confirm("topic")
+        assert await log.partitions("topic") == 5
 
 
 async def test_a_confirmation_in_between_keeps_the_producer(producers: Producers) -> None:

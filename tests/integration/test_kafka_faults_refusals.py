@@ -1,0 +1,61 @@
+"""What becomes of ingress's connection when Kafka refuses records: nothing that comes after is lost for it."""
+
+import pytest
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from agents.ingress.connection import LogConnection
+from schemas.errors import LogUnavailableError
+from streams.log.producer import LogProducer, RecordRefusedError, RecordTooLargeError
+from streams.log.topics import admin_client
+from streams.settings import KafkaSettings
+from tests.support.waiting import eventually
+
+
+async def test_a_record_that_its_topic_refuses_costs_those_after_it_nothing(kafka_bootstrap: str, unique: str) -> None:
+    kafka = KafkaSettings(bootstrap_servers=kafka_bootstrap)
+    async with admin_client(kafka) as admin:
+        await admin.create_topics([NewTopic(unique, 1, 1, topic_configs={"max.message.bytes": "2000"})])
+
+    async with LogConnection(kafka, client_id=unique) as log:
+        await log.send_and_confirm(unique, value=b"before")
+        refused = await _error(log, unique, b"x" * 5_000)
+        assert isinstance(refused, RecordRefusedError)
+
+        async def taken() -> bool:
+            return await _error(log, unique, b"after") is None
+
+        await eventually(taken, seconds=10)  # a producer that was refused a record is refused all that follow
+        async with admin_client(kafka) as admin:
+            wider = ConfigResource(ConfigResourceType.TOPIC, unique, configs={"max.message.bytes": "10000"})
+            await admin.alter_configs([wider])
+
+        async def taken_large() -> bool:
+            return await _error(log, unique, b"x" * 5_000) is None
+
+        await eventually(taken_large, seconds=10)
+
+
+async def test_a_producer_that_knows_what_a_topic_takes_asks_kafka_for_nothing_in_vain(
+    kafka_bootstrap: str, unique: str
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=kafka_bootstrap)
+    async with admin_client(kafka) as admin:
+        await admin.create_topics([NewTopic(unique, 1, 1, topic_configs={"max.message.bytes": "3000"})])
+    producer = LogProducer(kafka, client_id=unique, largest_records={unique: 3_000})
+    await producer.start()
+    try:
+        with pytest.raises(RecordTooLargeError, match=r"a record of 6024 bytes .* is over 3000 bytes"):
+            await producer.send_and_confirm(unique, value=b"x" * 5_000)
+        placed = await producer.send_and_confirm(unique, value=b"x" * 1_900)
+    finally:
+        await producer.stop()
+    assert placed.offset == 0
+
+
+async def _error(log: LogConnection, topic: str, value: bytes) -> LogUnavailableError | None:
+    try:
+        await log.send_and_confirm(topic, key=b"key", value=value, timeout_seconds=5)
+    except LogUnavailableError as error:
+        return error
+    return None
