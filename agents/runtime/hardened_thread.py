@@ -35,6 +35,20 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
         coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
 
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer.
+
+        Fault closed: while no broker answers, aiokafka awaits a fetch that it has itself cancelled, which ends the
+        thread with a traceback and leaves the stop waiting for it.
+        """
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            await self._ensure_consumer()._client.close()  # noqa: SLF001 - all that was left to close
+
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """Take the assignment, which the coordinator has just confirmed this member with."""
         self.heartbeat_at = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
+from mode.threads import QueueServiceThread
 
 from agents.runtime import Event, StreamApp, Work, hardened_thread
 from agents.runtime.failure import ExitCode
@@ -146,6 +147,28 @@ async def test_an_empty_set_of_partitions_is_never_read_since_aiokafka_takes_it_
     assert fetcher.asked == []
     await thread.read(frozenset({IN_0}), 0.01, 10)
     assert fetcher.asked == [frozenset({IN_0})]
+
+
+async def test_a_fetch_that_aiokafka_cancels_does_not_end_the_thread_in_its_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[str] = []
+
+    async def queue_stopped(_: object) -> None: ...
+
+    async def stop() -> None:
+        raise asyncio.CancelledError
+
+    async def close() -> None:
+        closed.append("client")
+
+    monkeypatch.setattr(QueueServiceThread, "on_thread_stop", queue_stopped)
+    thread = object.__new__(hardened_thread.HardenedThread)
+    thread._consumer = SimpleNamespace(stop=stop, _client=SimpleNamespace(close=close))
+
+    await thread.on_thread_stop()
+
+    assert closed == ["client"]
 
 
 async def test_what_is_read_is_a_snapshot_of_the_active_partitions_which_a_rebalance_cannot_empty(
