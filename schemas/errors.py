@@ -5,6 +5,7 @@
      ├─ UsageError               a command was called wrongly
      ├─ LogError                 Kafka
      │   ├─ LogUnavailableError    cannot be reached, or does not take a record in time
+     │   │   └─ LogDeniedError         refuses the credentials, or a right is missing
      │   └─ TopicsError            topics are missing or differ from what is declared
      ├─ UnreadableError          bytes that are not what they should be; they go to the dead letters
      └─ FarSideError             Zuora or IFS Cloud
@@ -45,6 +46,10 @@ class LogUnavailableError(LogError):
     """Kafka cannot be reached, or does not take a record in time."""
 
     retriable = True
+
+
+class LogDeniedError(LogUnavailableError):
+    """Kafka refuses the credentials, or a right is missing; a person must act, but nobody need start again after."""
 
 
 class TopicsError(LogError):
