@@ -189,6 +189,7 @@ async def _work(settings: Settings, agents: Sequence[str]) -> int:
         _require_far_sides(without_vault(settings), agents)
     vault = Vault(settings)
     await require_topics(settings.kafka, names)
+    largest = await largest_records(settings.kafka, names)
     contents = await vault.contents()
     current = await chosen(settings, vault, contents)
     _require_far_sides(current, agents)
@@ -215,7 +216,6 @@ def _require_far_sides(current: CurrentCredentials, agents: Sequence[str]) -> No
         check()
 
 
-    largest = await largest_records(settings.kafka, names)
 def _probes(apps: Sequence[StreamApp]) -> web.Application:
     async def why_not_ready() -> list[str]:
         return [f"{app.app_id} waits for its partitions" for app in apps if not app.is_ready]
