@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
 from agents.bookkeeper.beginning import Beginning
@@ -35,13 +36,18 @@ from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
 from streams.log.topics import largest_records, require_topics
+from streams.privacy.documents import LeftOut, Sealed, Sealing
+from streams.privacy.personal_keys import PersonalKeys
 from streams.settings import Settings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.zuora.client import ZuoraClient, zuora_session, zuora_tokens
 from streams.vault.current import CurrentCredentials, chosen, without_vault
+from streams.vault.keys import LocalKeys
 from streams.vault.records import Vault
 from streams.vault.watcher import VaultWatcher
+
+log = structlog.get_logger(__name__)
 
 FETCHES_AT_ONCE = 64
 """More than Zuora's 40 at a time, so that a document of many pages leaves no slot unused."""
@@ -91,7 +97,11 @@ async def collector(wiring: Wiring) -> StreamApp:
     tokens = wiring.watcher.serve(System.ZUORA, zuora_tokens(settings.zuora))
     session = await wiring.resources.enter_async_context(zuora_session(settings.zuora, share=share, tokens=tokens))
     agent = Collector(
-        ZuoraClient(session, on_wait=on_zuora_wait), names, tables["objects"], partitions=settings.kafka.partitions
+        ZuoraClient(session, on_wait=on_zuora_wait),
+        names,
+        tables["objects"],
+        partitions=settings.kafka.partitions,
+        sealing=await _sealing(wiring),
     )
     app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
     # These mostly sleep until their time has come; what is handed over must not queue behind them.
@@ -102,6 +112,22 @@ async def collector(wiring: Wiring) -> StreamApp:
         span=4 * LATER_AT_ONCE,
     )
     return app
+
+
+async def _sealing(wiring: Wiring) -> Sealing:
+    """Return what becomes of personal fields: sealed where there is a key of keys, else left out."""
+    settings = wiring.settings
+    if not settings.vault.keys:
+        log.warning(
+            "ZIFS_VAULT__KEYS is not set: account names and comments are kept in clear, other personal data is left out"
+        )
+        return LeftOut(settings.privacy.fields)
+    keys = PersonalKeys(
+        settings.kafka, wiring.names, wiring.producer, LocalKeys(settings.vault.keys), process="collector"
+    )
+    await keys.read()
+    await wiring.resources.enter_async_context(keys.following())
+    return Sealed(keys, settings.privacy.fields)
 
 
 async def bookkeeper(wiring: Wiring) -> StreamApp:

@@ -28,6 +28,7 @@ from schemas.mappings import (
     PostingRuleSet,
 )
 from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
+from schemas.personal import PersonalKeyErased, PersonalKeySealed
 from schemas.releases import HandedOver, ReleaseNext
 from schemas.requests import (
     CorrectionRequested,
@@ -73,6 +74,8 @@ EVENT_TYPES: dict[str, type[Model]] = {
         HandedOver,
         PostingProgressed,
         CredentialSealed,
+        PersonalKeySealed,
+        PersonalKeyErased,
     )
 }
 """`ce_type` to model: every event on every topic."""

@@ -34,6 +34,7 @@ CONTROL = "connector.control.v1"
 AUDIT = "connector.audit.v1"
 DEAD_LETTER = "connector.dead-letter.v1"
 CREDENTIAL = "connector.credential.v1"
+PERSONAL_KEY = "connector.personal-key.v1"
 
 PUBLIC_TOPICS = (
     TopicSpec(NOTIFICATION),
@@ -46,6 +47,7 @@ PUBLIC_TOPICS = (
     TopicSpec(AUDIT),
     TopicSpec(DEAD_LETTER, large_messages=True),
     TopicSpec(CREDENTIAL, partitions=1, kept=Kept.COMPACTED),
+    TopicSpec(PERSONAL_KEY, partitions=1, kept=Kept.COMPACTED),
 )
 
 # Topics of our own working, named `{prefix}{app id}-{name}`: nobody else's business.

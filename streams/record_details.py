@@ -70,7 +70,7 @@ async def record_details(kafka: KafkaSettings, names: TopicNames, model: ReadMod
     return RecordDetails(
         record=record,
         steps=model.steps(record.id),
-        document=_newest(read[: len(documents)]),
+        document=_opened(model, _newest(read[: len(documents)])),
         commands=[event for _, event in events if isinstance(event, PostVoucher | ReverseVoucher)],
         outcomes=outcomes,
         mappings=_mappings(model, [command for _, command in commands]),
@@ -116,6 +116,10 @@ def _last_of_each_partition(places: list[Place]) -> list[Place]:
 def _newest(documents: list[LogRecord]) -> dict[str, Any] | None:
     captured: list[dict[str, Any]] = [orjson.loads(one.value or b"{}") for one in documents]
     return max(captured, key=lambda one: str(one.get("fetchedAt", "")), default=None)
+
+
+def _opened(model: ReadModel, document: dict[str, Any] | None) -> dict[str, Any] | None:
+    return model.opened(document) if document else document
 
 
 def _mappings(model: ReadModel, commands: list[PostVoucher]) -> list[CurrentMapping]:

@@ -191,6 +191,15 @@ class VaultSettings(Group):
     _split = field_validator("keys", mode="before")(_secrets)
 
 
+class PrivacySettings(Group):
+    """What is personal beside what the table of `streams.privacy.fields` has."""
+
+    fields: Annotated[list[str], NoDecode, Field(default_factory=list)]
+    """Further names of Zuora's fields, custom ones above all, comma-separated."""
+
+    _split = field_validator("fields", mode="before")(_secrets)
+
+
 class Settings(BaseSettings):
     """All settings of all processes; each reads the groups that it needs."""
 
@@ -214,6 +223,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     zuora: ZuoraSettings = ZuoraSettings()
     ifs: IfsSettings = IfsSettings()
+    privacy: PrivacySettings = Field(default_factory=lambda: PrivacySettings.model_validate({}))
     vault: VaultSettings = Field(default_factory=lambda: VaultSettings.model_validate({}))
 
 

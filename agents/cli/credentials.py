@@ -14,6 +14,7 @@ from schemas.base import utc_now
 from schemas.credentials import CredentialSealed, System
 from schemas.envelope import decode
 from schemas.errors import UsageError
+from streams.privacy.changing import wrap_anew
 from streams.settings import Settings
 from streams.vault.keys import LocalKeys
 from streams.vault.records import Vault
@@ -75,10 +76,13 @@ def list_credentials(*, as_json: bool) -> None:
 @actor_option
 def rotate_key(actor: str) -> None:
     """Encrypt all anew under the newest key, the first of ZIFS_VAULT__KEYS, and say which keys are needed no more."""
-    vault, keys = _vault(settings_with_kafka())
+    settings = settings_with_kafka()
+    vault, keys = _vault(settings)
     newest, *older = keys.fingerprints or (keys.fingerprint,)
     for system in asyncio.run(vault.rotate(actor)):
         click.echo(f"{system.value}: encrypted anew under key {newest}")
+    if count := asyncio.run(wrap_anew(settings, keys)):
+        click.echo(f"personal keys of accounts: {count} wrapped anew under key {newest}")
     if older:
         click.echo(f"may be dropped from ZIFS_VAULT__KEYS once every process has key {newest}: {', '.join(older)}")
     else:

@@ -20,6 +20,7 @@ PROGRAM = "zuora-ifs"
 COMMANDS = {
     "credentials": "agents.cli.credentials:credentials",
     "dead-letters": "agents.cli.dead_letters:dead_letters",
+    "erase": "agents.cli.erase:erase",
     "demo": "agents.cli.demo:demo",
     "ping": "agents.cli.ping:ping",
     "posting": "agents.cli.posting:posting",

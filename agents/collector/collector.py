@@ -25,6 +25,7 @@ from schemas.notifications import DocumentCaptured
 from schemas.topics import TopicNames
 from streams.log.messages import Message
 from streams.log.partitions import check_partition
+from streams.privacy.documents import LeftOut, Sealing
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.captured import Account, Fetched, captured
 from streams.systems.zuora.errors import NoSuchObjectError
@@ -90,8 +91,10 @@ class Collector:
         clock: Callable[[], datetime] = utc_now,
         *,
         partitions: int,
+        sealing: Sealing | None = None,
     ) -> None:
-        """Wire the collector; `partitions` is how many its topics have."""
+        """Wire the collector; `partitions` is how many its topics have, `sealing` what becomes of personal fields."""
+        self._sealing = sealing or LeftOut()
         self._zuora = zuora
         self._tell = Teller(names)
         self._objects = objects
@@ -188,7 +191,7 @@ class Collector:
         account = await self._zuora.account(fetched.account_id)
         former = state.former_accounts(fetched)
         event = captured(errand.notification, fetched, account, self._clock())
-        event = event.model_copy(update={"former_account_ids": former})
+        event = await self._sealing.sealed(event.model_copy(update={"former_account_ids": former}))
         message = self._tell.document(errand, event)
         if len(message.value or b"") > LARGEST_DOCUMENT_BYTES:
             await self._give_up(errand, state, DOCUMENT_TOO_LARGE, work)

@@ -22,10 +22,12 @@ from streams.settings import Settings
 PATIENCE_SECONDS = 10.0
 """How long a new console waits for the one that it replaces to let go of the file."""
 LARGEST_FORM_BYTES = 16 * 1024
+from streams.privacy.opening import Opener
 
 log = structlog.get_logger(__name__)
 
 
+from streams.vault.keys import LocalKeys
 def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Application:
     """Return the application.
 
@@ -74,13 +76,15 @@ async def _serve(settings: Settings) -> None:
     connection_options(settings.kafka)  # an unusable certificate or a missing server list is told at once
     path = settings.data_dir / "console.sqlite"
     state = FeedState()
-    app = create_app(settings, ReadModel(path), state)
+    opener = Opener(LocalKeys(settings.vault.keys))
+    app = create_app(settings, ReadModel(path, opener), state)
     if app[ACCESS].is_open:
         log.warning("no tokens are set: whoever is on this machine may look, nobody else", host=settings.console.host)
     with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
         tls = server_tls(settings.console, "ZIFS_CONSOLE__")
         site = await start_site(app, settings.console.host, settings.console.port, tls=tls)
-        feed = asyncio.ensure_future(run_feed(state, Projector(store, app[api.NAMES]), settings.kafka, app[api.NAMES]))
+        projector = Projector(store, app[api.NAMES], opener)
+        feed = asyncio.ensure_future(run_feed(state, projector, settings.kafka, app[api.NAMES]))
         stop = asyncio.ensure_future(stop_signal())
         try:
             await asyncio.wait({feed, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ from typing import Any
 from schemas.base import DocumentType
 from schemas.errors import UnreadableError
 from schemas.notifications import DocumentCaptured
+from schemas.personal import is_sealed
 from streams.accounting.fields import Json, amount, day, part, parts, required_amount, text
 from streams.accounting.fingerprint import fingerprint
 from streams.accounting.items import adjustment_line, invoice_lines, memo_lines
@@ -103,7 +104,8 @@ def _heading(captured: DocumentCaptured) -> dict[str, Any]:
         "number": text(source, names.number) or captured.document_number or "",
         "account_id": captured.account_id,
         "account_number": captured.account_number or "",
-        "account_name": captured.account_name or "",
+        # A ledger keeps its texts for ten years: a name that can be erased elsewhere is not written into them.
+        "account_name": "" if is_sealed(captured.account_name) else captured.account_name or "",
         "zuora_type": text(source, names.type) if captured.document_type in TYPED else "",
     }
 

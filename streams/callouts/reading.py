@@ -13,9 +13,13 @@ from schemas.errors import UnreadableError
 from streams.callouts import vocabulary
 from streams.callouts.bodies import read_fields
 from streams.callouts.vocabulary import plain
+from streams.privacy.fields import PersonalFields, without_personal
 
 NOTIFICATION_ID_HEADER = "Zuora-Notification-Id"
 """The same on every retry of one callout; `Zuora-Request-Id` is not."""
+
+PERSONAL_FIELDS = PersonalFields()
+"""Left out of what is kept of a callout: nothing reads them, and the document has them sealed."""
 
 LONGEST_ID = 255
 """Characters of an object id; Zuora's have 32, numbers up to some 30."""
@@ -129,10 +133,10 @@ def _usable(value: object) -> str | None:
 
 
 def _kept(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that go into the event: no credentials, and no more than it can hold."""
+    """Return the fields that go into the event: no credentials, nothing of a person, no more than it can hold."""
     kept: dict[str, Any] = {}
     left = MOST_FIELDS_BYTES
-    for name, value in vocabulary.without_credentials(fields).items():
+    for name, value in without_personal(vocabulary.without_credentials(fields), PERSONAL_FIELDS).items():
         try:
             left -= len(json.dumps({name: value}, ensure_ascii=False).encode())
         except UnicodeEncodeError:

@@ -93,7 +93,9 @@ async def _fitting_bounds(
     bounds = await log_bounds(kafka, full_names)
     projector.partitions = Counter(topic for topic, _ in bounds.end)
     log_id = f"{bounds.cluster_id}/{names.prefix}"
-    if not projector.store.fits(log_id, bounds):
+    opened_with = projector.store.meta("opened_with") or projector.opener.mark
+    if not projector.store.fits(log_id, bounds) or opened_with != projector.opener.mark:
         projector.store.clear()
     projector.store.set_meta("log", log_id)
+    projector.store.set_meta("opened_with", projector.opener.mark)
     return bounds

@@ -11,18 +11,20 @@ from schemas.audit import RecordStatusChanged
 from schemas.base import Model
 from schemas.envelope import decode_any, encode
 from schemas.errors import UnreadableError
-from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, MAPPING, VOUCHER, VOUCHER_COMMAND, TopicNames
+from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, MAPPING, PERSONAL_KEY, VOUCHER, VOUCHER_COMMAND, TopicNames
 from streams.accounting.keys import mapping_key, topic_key
 from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
+from streams.privacy.opening import Opener
 from streams.projection.dead_letters import write_letter
+from streams.projection.personal import shown_name, write_keys
 from streams.projection.records import write_steps
 from streams.projection.store import Store
 from streams.views.mappings import kind_of
 
 POINTED_AT = (DOCUMENT, VOUCHER_COMMAND, VOUCHER)
 """Topics of which only the places are kept, per record; their events are read from the log when somebody asks."""
-PROJECTED = (AUDIT, MAPPING, DEAD_LETTER, *POINTED_AT)
+PROJECTED = (PERSONAL_KEY, AUDIT, MAPPING, DEAD_LETTER, *POINTED_AT)
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Model)
@@ -38,12 +40,15 @@ class Projector:
     `partitions` is how many each topic has: a mapping in a partition that is not its key's holds for nobody.
     """
 
-    def __init__(self, store: Store, names: TopicNames) -> None:
+    def __init__(self, store: Store, names: TopicNames, opener: Opener | None = None) -> None:
         self.store = store
+        self.opener = opener or Opener()
         self.partitions: Mapping[str, int] = {}
         self.unreadable = 0
         """Records passed over because they are not what their topic carries."""
         self._handlers: dict[str, Callable[[sqlite3.Connection, list[LogRecord]], None]] = {
+            # First: what is told of an account in the same batch is shown as its keys are after it.
+            names.public(PERSONAL_KEY): self._personal_keys,
             names.public(AUDIT): self._audit,
             names.public(MAPPING): self._mappings,
             names.public(DEAD_LETTER): self._dead_letters,
@@ -66,10 +71,16 @@ class Projector:
             for topic, handler in self._handlers.items():
                 handler(connection, [record for record in new if record.topic == topic])
             self.store.advance(new)
+        self.store.forget_if_asked()
         return len(new)
 
     def _audit(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
-        write_steps(connection, list(self._decoded(records, RecordStatusChanged)))
+        steps = list(self._decoded(records, RecordStatusChanged))
+        write_steps(connection, steps, lambda name: shown_name(connection, self.opener, name))
+
+    def _personal_keys(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
+        if write_keys(connection, records, self.opener):
+            self.store.ask_to_forget()
 
     def _mappings(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
         rows = []

@@ -8,11 +8,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from schemas.audit import Gap, Record
 from schemas.base import DocumentType, Model, Status
 from schemas.envelope import EVENT_TYPES, decode
 from schemas.errors import UsageError
+from schemas.personal import is_sealed
+from streams.privacy.opening import Opener
+from streams.projection.personal import finder
 from streams.projection.records import IDS_PER_QUERY, microseconds
 from streams.views.dead_letters import DeadLetter, Resent
 from streams.views.mappings import REMOVALS
@@ -71,14 +75,15 @@ class CurrentMapping:
 class ReadModel:
     """Reads the file that a Projector writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opener: Opener | None = None) -> None:
         self._path = path
+        self._opener = opener or Opener()
 
     def record(self, record_id: str) -> Record | None:
         """Return a record as it stands."""
         with self._reading() as connection:
-            row = connection.execute("SELECT body FROM records WHERE id = ?", (record_id,)).fetchone()
-        return decode(Record, row[0]) if row else None
+            row = connection.execute("SELECT body, account_name FROM records WHERE id = ?", (record_id,)).fetchone()
+        return _record(*row) if row else None
 
     def record_ids(self, text: str) -> list[str]:
         """Return the ids of records that `text` names: an id, a Zuora id, or a document's number."""
@@ -103,10 +108,10 @@ class ReadModel:
             received, last_id = _read_cursor(cursor)
             values += [received, received, last_id]
         condition = " AND ".join(where) or "1"
-        query = f"SELECT body FROM records WHERE {condition} ORDER BY received DESC, id LIMIT ?"  # noqa: S608 - marks only
+        query = f"SELECT body, account_name FROM records WHERE {condition} ORDER BY received DESC, id LIMIT ?"  # noqa: S608 - marks only
         with self._reading() as connection:
             rows = connection.execute(query, (*values, limit + 1)).fetchall()
-        found = [decode(Record, body) for (body,) in rows[:limit]]
+        found = [_record(*row) for row in rows[:limit]]
         return Page(found, _cursor_after(found[-1]) if len(rows) > limit else None)
 
     def steps(self, record_id: str) -> list[Step]:
@@ -213,6 +218,25 @@ class ReadModel:
             row = connection.execute("SELECT body FROM dead_letters WHERE id = ?", (letter_id,)).fetchone()
             return _dead_letter(connection, row[0]) if row else None
 
+    def opened(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a captured document with what is sealed in it opened, as far as keys are there."""
+        with self._reading() as connection:
+            opened: dict[str, Any] = self._opener.opened(document, finder(connection))
+        return opened
+
+    def personal_keys(self, account_id: str) -> list[str]:
+        """Return the ids of an account's personal keys, those that were shredded left out."""
+        query = "SELECT key_id FROM personal_keys WHERE account_id = ? AND wrapped IS NOT NULL ORDER BY key_id"
+        with self._reading() as connection:
+            return [str(key_id) for (key_id,) in connection.execute(query, (account_id,))]
+
+    def named_in_clear(self, account_id: str) -> int:
+        """Return how many records of an account have its name in clear in the log."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT body FROM records WHERE account_id = ?", (account_id,))
+            names = [decode(Record, body).account_name for (body,) in rows]
+        return sum(1 for name in names if name and not is_sealed(name))
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30)) as connection:
@@ -268,6 +292,11 @@ def _missing(connection: sqlite3.Connection, parts: list[tuple[str, int, str, by
         account_number=example[0],
         account_name=example[1],
     )
+
+
+def _record(body: bytes, name: str | None) -> Record:
+    record = decode(Record, body)
+    return record.model_copy(update={"account_name": name}) if is_sealed(record.account_name) else record
 
 
 def _dead_letter(connection: sqlite3.Connection, body: bytes) -> DeadLetter:

@@ -1,7 +1,7 @@
 """The audit trail into tables: records as they stand, their steps, and totals that never need a walk over them."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -29,15 +29,22 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
-def write_steps(connection: sqlite3.Connection, events: list[tuple[LogRecord, RecordStatusChanged]]) -> None:
-    """Write steps and what they change; a step whose event is known already changes nothing."""
+def write_steps(
+    connection: sqlite3.Connection,
+    events: list[tuple[LogRecord, RecordStatusChanged]],
+    shown: Callable[[str | None], str | None] = lambda name: name,
+) -> None:
+    """Write steps and what they change; a step whose event is known already changes nothing.
+
+    `shown` gives an account's name as people see it; what is kept of the record has the name as it is in the log.
+    """
     latest: dict[str, Record] = {}
     for source, event in events:
         if _insert_step(connection, source, event):
             latest[event.id] = record_after(event)
     if latest:
         before = _read(connection, latest)
-        _write(connection, latest.values())
+        _write(connection, latest.values(), shown)
         _count_totals(connection, before.values(), latest.values())
         _count_gaps(connection, before.values(), latest.values())
 
@@ -59,7 +66,9 @@ def _read(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, Rec
     return found
 
 
-def _write(connection: sqlite3.Connection, records: Collection[Record]) -> None:
+def _write(
+    connection: sqlite3.Connection, records: Collection[Record], shown: Callable[[str | None], str | None]
+) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -70,7 +79,7 @@ def _write(connection: sqlite3.Connection, records: Collection[Record]) -> None:
                 record.document_number,
                 record.account_id,
                 record.account_number,
-                record.account_name,
+                shown(record.account_name),
                 record.currency,
                 format(record.amount, "f") if record.amount is not None else None,
                 bool(record.vouchers or record.voucher),

@@ -1,6 +1,6 @@
 """The tables of the read model."""
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 """Raised with every change of the tables or of what is put into them; a file of another version is made again."""
 
 # Times are microseconds since 1970, so that they sort; amounts are decimals as text, never floating point.
@@ -65,5 +65,10 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_by_time ON dead_letters (parked DESC, id);
 CREATE INDEX dead_letters_by_topic ON dead_letters (topic, parked DESC, id);
+-- Wrapped as they are in the log; NULL once shredded.
+CREATE TABLE personal_keys (
+    key_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, fingerprint TEXT, wrapped BLOB, made_at TEXT
+);
+
 CREATE TABLE resent (letter TEXT NOT NULL, place TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (letter, place));
 """

@@ -37,6 +37,7 @@ class Store:
 
     def __init__(self, path: Path, *, patience_seconds: float = 0) -> None:
         self.path = path
+        self._is_to_forget = False
         self._lock = _lock(path, patience_seconds)
         try:
             self.connection = self._open()
@@ -67,6 +68,16 @@ class Store:
             self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
+
+    def ask_to_forget(self) -> None:
+        """Have the copies of pages that a change left behind overwritten, once it is written."""
+        self._is_to_forget = True
+
+    def forget_if_asked(self) -> None:
+        """Put the write-ahead log into the file and cut it to nothing; tried again later while somebody reads."""
+        if self._is_to_forget:
+            busy, *_ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._is_to_forget = bool(busy)
 
     def positions(self, topics: Collection[str]) -> dict[Position, int]:
         """Return the offset of the last record read per partition: reading begins there, to see that it is the same."""
@@ -153,6 +164,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # A lost last transaction is read again from the log, so waiting for the disk buys nothing.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # a name that was erased must not lie on in a free page
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
     except sqlite3.Error:
         connection.close()

@@ -72,10 +72,18 @@ class LocalKeys:
             SettingsError: there is none.
 
         """
-        return self._any(self.fingerprint).encrypt(data_key)
+        return self.wrapped(data_key)
 
     async def unwrap(self, wrapped: bytes, fingerprint: str) -> bytes:
         """Unwrap with whichever key it was; `KeyOfKeys.unwrap` tells the errors."""
+        return self.unwrapped(wrapped, fingerprint)
+
+    def wrapped(self, data_key: bytes) -> bytes:
+        """Wrap at once, since the key is at hand: for who cannot wait; the same errors."""
+        return self._any(self.fingerprint).encrypt(data_key)
+
+    def unwrapped(self, wrapped: bytes, fingerprint: str) -> bytes:
+        """Unwrap at once; the same errors."""
         try:
             return self._any(fingerprint).decrypt(wrapped)
         except InvalidToken:
