@@ -1,6 +1,6 @@
 """Changes of mappings and rules: what differs from what holds, what needs a second word, and the message to the log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from schemas.errors import UsageError
 from schemas.mappings import AccountMappingSet
 from streams.accounting.keys import mapping_key, topic_key
 from streams.log.messages import Message, event_message
+from streams.projection.queries import ReadModel
 from streams.views.mappings import MappingEvent, same_content
 
 E = TypeVar("E", bound=Model)
@@ -58,6 +59,15 @@ def moved_accounts(events: Iterable[Model], last_set: Mapping[str, Model]) -> li
         if (before.company, before.gl_account) != (event.company, event.gl_account):
             moved.append(event)
     return moved
+
+
+def moved_with_vouchers(model: ReadModel, events: Sequence[Model]) -> list[str]:
+    """Return the accounts that `moved_accounts` finds and for which vouchers are posted: a person has to confirm those.
+
+    What is open stays on the old company and GL account.
+    """
+    before = model.last_set([mapping_key(event) for event in events])
+    return sorted(model.accounts_with_vouchers({event.account_id for event in moved_accounts(events, before)}))
 
 
 def checked(event_type: type[E], **fields: Any) -> E:

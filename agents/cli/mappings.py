@@ -18,7 +18,7 @@ from schemas.mappings import AccountMappingSet, ChartRuleSet
 from schemas.topics import AUDIT, MAPPING
 from streams.accounting.keys import mapping_key
 from streams.csv_text import LARGEST_FILE_BYTES
-from streams.mapping_changes import differences, moved_accounts
+from streams.mapping_changes import differences, moved_with_vouchers
 from streams.mapping_csv import (
     CODE_COLUMNS,
     COLUMNS,
@@ -253,9 +253,7 @@ def _in_options(wrong: Sequence[str]) -> str:
 
 
 def _check_confirmed(model: ReadModel, events: Sequence[Model], *, confirmed: bool) -> None:
-    before = model.last_set([mapping_key(event) for event in events])
-    moved = {event.account_id for event in moved_accounts(events, before)}
-    posted = sorted(model.accounts_with_vouchers(moved))
+    posted = moved_with_vouchers(model, events)
     if posted and not confirmed:
         some = ", ".join(posted[:5]) + (f" and {len(posted) - 5} more" if len(posted) > 5 else "")
         raise ConfirmationError(

@@ -1,66 +1,32 @@
-"""Who may use the console: bearer tokens for programs, a signed session cookie for people's pages."""
+"""Who may use the console: bearer tokens for programs, a sealed session cookie for people's pages."""
 
-import hashlib
-import hmac
 import ipaddress
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
-from pydantic import SecretStr
-
+from agents.console.roles import Identity, Role, role_named
+from agents.console.sealing import DRAWN, Seal
+from agents.console.tokens import Token, matching, read_tokens
 from schemas.errors import SettingsError
+from streams.settings import ConsoleSettings
 
 SESSION_SECONDS = 12 * 3600
-"""A working day; then the token is asked for again."""
-_REQUIRED = "required_role"
-
-H = TypeVar("H", bound=Callable[..., Any])
-
-
-class Role(IntEnum):
-    """What a person or program may do; each may do what those below it may."""
-
-    VIEWER = 1
-    MAPPER = 2
-    OPERATOR = 3
-    ADMIN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who asks; the name is recorded with what they change."""
-
-    name: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    identity: Identity
-    secret: SecretStr
-
-    def bytes(self) -> bytes:
-        return self.secret.get_secret_value().encode()
-
-
-LOCAL = Identity("local", Role.VIEWER)
-"""Whoever asks where no tokens are set; only on this machine, and only to look."""
+"""A working day; then people sign in again."""
 
 
 class Access:
-    """Knows the tokens.
+    """Knows the tokens, and the roles that single sign-on gives.
 
     Raises:
-        SettingsError: a token is not `name:role:token`, or none is set and the console would listen on a network.
+        SettingsError: a token or role cannot be read, or nobody could sign in and it would listen on a network.
 
     """
 
-    def __init__(self, tokens: Sequence[SecretStr], host: str) -> None:
-        self._tokens = [_token(text, number) for number, text in enumerate(tokens, start=1)]
-        if not self._tokens and not is_loopback(host):
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self._tokens = [(token, _token_seal(settings, token)) for token in read_tokens(settings.tokens)]
+        self.roles = read_roles(settings)
+        """Of single sign-on: value of the claim to role."""
+        self._sign_on = _sign_on_seal(settings) if settings.oidc_issuer else None
+        if self.is_open and not is_loopback(settings.host):
             raise SettingsError(
                 "ZIFS_CONSOLE__TOKENS is not set: give name:role:token, or set ZIFS_CONSOLE__HOST to 127.0.0.1"
                 " to look without a token on this machine alone"
@@ -68,47 +34,62 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether no token is asked for."""
-        return not self._tokens
+        """Whether nobody has to sign in."""
+        return not self._tokens and self._sign_on is None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether people may sign in with a token."""
+        return bool(self._tokens)
+
+    @property
+    def has_sign_on(self) -> bool:
+        """Whether people may sign in at an identity provider."""
+        return self._sign_on is not None
 
     def by_token(self, text: str) -> Identity | None:
         """Return whose token it is; every token is compared, in constant time each."""
-        found = [token for token in self._tokens if hmac.compare_digest(token.bytes(), text.encode(errors="replace"))]
-        return found[0].identity if found else None
+        token = matching([token for token, _ in self._tokens], text)
+        return token.identity if token else None
 
-    def session(self, identity: Identity) -> str:
-        """Return a cookie's value: it needs no store, holds for every copy of the console, and ends with its token."""
-        expires = int(time.time()) + SESSION_SECONDS
-        token = next(token for token in self._tokens if token.identity == identity)
-        return f"{_signature(token, expires)}.{expires}.{identity.name}"
+    def token_session(self, text: str) -> str | None:
+        """Return the cookie's value for who signs in with a token; None if the token is nobody's.
+
+        It needs no store, and ends with its token. It holds for every copy of the console, unless all that they know of
+        the token is its digest and ZIFS_CONSOLE__SESSION_SECRET is not set.
+        """
+        token = matching([token for token, _ in self._tokens], text)
+        return next((seal.close({}) for one, seal in self._tokens if one is token), None)
+
+    def sign_on_session(self, identity: Identity) -> str:
+        """Return the cookie's value for who came by single sign-on; it ends when its settings change."""
+        if self._sign_on is None:
+            raise TypeError("there is no single sign-on")
+        return self._sign_on.close({"name": identity.name, "role": identity.role.value})
 
     def by_session(self, value: str) -> Identity | None:
         """Return whose session it is; None when it has ended or was not made here."""
-        signature, _, rest = value.partition(".")
-        expires, _, name = rest.partition(".")
-        if not (expires.isascii() and expires.isdigit()) or int(expires) < time.time():
-            return None
-        for token in self._tokens:
-            expected = _signature(token, int(expires)).encode()
-            if token.identity.name == name and hmac.compare_digest(expected, signature.encode(errors="replace")):
+        for token, seal in self._tokens:
+            if seal.open(value, SESSION_SECONDS) is not None:
                 return token.identity
-        return None
+        signed_on = self._sign_on.open(value, SESSION_SECONDS) if self._sign_on else None
+        return Identity(signed_on["name"], Role(signed_on["role"])) if signed_on else None
 
 
-def at_least(role: Role) -> Callable[[H], H]:
-    """Mark a handler: it is for this role and those above; without a mark it is for viewers."""
+def read_roles(settings: ConsoleSettings) -> Mapping[str, Role]:
+    """Return the roles of `ZIFS_CONSOLE__OIDC_ROLES` by the value of the claim.
 
-    def mark(handler: H) -> H:
-        setattr(handler, _REQUIRED, role)
-        return handler
+    Raises:
+        SettingsError: an entry is not `value:role`.
 
-    return mark
-
-
-def required_role(handler: object) -> Role:
-    """Return the role that a handler asks for."""
-    role = getattr(handler, _REQUIRED, Role.VIEWER)
-    return Role(role)
+    """
+    roles = {}
+    for number, text in enumerate(settings.oidc_roles, start=1):
+        value, _, word = text.rpartition(":")  # values such as URNs have colons of their own
+        if not value:
+            raise SettingsError(f"ZIFS_CONSOLE__OIDC_ROLES: entry {number} is not value:role")
+        roles[value] = role_named(word, f"ZIFS_CONSOLE__OIDC_ROLES: the role of entry {number} ({value})")
+    return roles
 
 
 def is_loopback(host: str) -> bool:
@@ -123,17 +104,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _token(text: SecretStr, number: int) -> _Token:
-    name, _, rest = text.get_secret_value().partition(":")
-    role, _, secret = rest.partition(":")
-    if not name or not secret:
-        raise SettingsError(f"ZIFS_CONSOLE__TOKENS: entry {number} is not name:role:token")
-    if role.upper() not in Role.__members__:
-        roles = ", ".join(one.lower() for one in Role.__members__)
-        raise SettingsError(f"ZIFS_CONSOLE__TOKENS: the role of entry {number} ({name}) must be one of {roles}")
-    return _Token(Identity(name, Role[role.upper()]), SecretStr(secret))
+def _token_seal(settings: ConsoleSettings, token: Token) -> Seal:
+    # The digest is no key: whoever reads it in the settings must not be able to make a session of it.
+    root = settings.session_secret or token.secret
+    key = root.get_secret_value().encode() if root else DRAWN
+    return Seal(key, "token", token.identity.name, token.identity.role.name, token.digest.hex())
 
 
-def _signature(token: _Token, expires: int) -> str:
-    signed = f"zuora-ifs console session/{token.identity.name}/{token.identity.role}/{expires}"
-    return hmac.new(token.bytes(), signed.encode(), hashlib.sha256).hexdigest()
+def _sign_on_seal(settings: ConsoleSettings) -> Seal:
+    root = settings.session_secret or settings.oidc_client_secret
+    key = root.get_secret_value().encode() if root else DRAWN
+    named = (settings.oidc_issuer or "", settings.oidc_client_id or "", settings.oidc_role_claim)
+    return Seal(key, "single sign-on", *named, *sorted(settings.oidc_roles))

@@ -1,125 +1,201 @@
-"""The API for programs: what the pages show, as JSON."""
+"""The API's questions: what the pages show, as JSON."""
 
 import asyncio
-from enum import StrEnum
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
+from pydantic import Field
 
+from agents.console.answers import (
+    CompanyPage,
+    ExplanationItem,
+    MappingPage,
+    MissingItem,
+    MissingPage,
+    PostVoucherItem,
+    Projection,
+    RecordAnswer,
+    RecordPage,
+    ReverseVoucherItem,
+    RulePage,
+    SummaryAnswer,
+    VoucherPostedItem,
+    VoucherRejectedItem,
+    VoucherReversedItem,
+    mapping_item,
+)
 from agents.console.feed import FeedState
-from schemas.base import DocumentType, Status
+from agents.console.operations import LARGEST_LIMIT, Limit, ListQuery, NoQuestion, Operation
+from schemas.audit import Record
+from schemas.base import DocumentType, Model, Status
 from schemas.errors import UsageError
 from schemas.topics import TopicNames
-from streams.projection.queries import ReadModel, Wanted
+from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected, VoucherReversed
+from streams.projection.queries import CurrentMapping, ReadModel, Wanted
 from streams.record_details import record_details
-from streams.settings import KafkaSettings
-from streams.views.json import json_value
-from streams.views.mappings import mapping_json
+from streams.settings import Settings
 
 MODEL = web.AppKey("model", ReadModel)
 STATE = web.AppKey("state", FeedState)
-KAFKA = web.AppKey("kafka", KafkaSettings)
+SETTINGS = web.AppKey("settings", Settings)
 NAMES = web.AppKey("names", TopicNames)
 
-USUAL_LIMIT = 50
-LARGEST_LIMIT = 500
+LONGEST_WORD = 255
+"""Characters of what is searched for."""
 
-C = TypeVar("C", bound=StrEnum)
+T = TypeVar("T")
+
+_COMMANDS: dict[type[Model], Any] = {PostVoucher: PostVoucherItem, ReverseVoucher: ReverseVoucherItem}
+_OUTCOMES: dict[type[Model], Any] = {
+    VoucherPosted: VoucherPostedItem,
+    VoucherReversed: VoucherReversedItem,
+    VoucherRejected: VoucherRejectedItem,
+}
 
 
-async def get_records(request: web.Request) -> web.Response:
-    """Answer `GET /api/records`: a page of records, the last received first."""
-    page = await asyncio.to_thread(
-        request.app[MODEL].records,
-        wanted(request),
-        limit=_number(request, "limit", USUAL_LIMIT, LARGEST_LIMIT),
-        cursor=request.query.get("cursor"),
+class RecordsQuery(ListQuery):
+    """Which records."""
+
+    status: Status | None = None
+    type: DocumentType | None = None
+    account: str | None = Field(default=None, max_length=LONGEST_WORD)
+    """A Zuora account id or number."""
+    search: str | None = Field(default=None, max_length=LONGEST_WORD)
+    """The beginning of a document's number or id, or of an account's number, name or id."""
+
+
+class LongListQuery(ListQuery):
+    """Which part of a list that is short as a rule."""
+
+    limit: Limit = LARGEST_LIMIT
+
+
+class MappingsQuery(LongListQuery):
+    """Which mappings and rules."""
+
+    kind: str | None = Field(default=None, max_length=LONGEST_WORD)
+    company: str | None = Field(default=None, max_length=LONGEST_WORD)
+
+
+async def get_records(request: web.Request, asked: RecordsQuery) -> RecordPage:
+    """Answer a page of records."""
+    wanted = Wanted(
+        asked.status, (asked.account or "").strip() or None, asked.type, (asked.search or "").strip() or None
     )
-    return json_response({"items": [json_value(record) for record in page.records], "nextCursor": page.next_cursor})
+    page = await asyncio.to_thread(request.app[MODEL].records, wanted, limit=asked.limit, cursor=asked.cursor)
+    return RecordPage(items=tuple(page.records), next_cursor=page.next_cursor)
 
 
-async def get_record(request: web.Request) -> web.Response:
-    """Answer `GET /api/records/{id}`: a record with its events, document, vouchers and mapping versions."""
-    app, record_id = request.app, request.match_info["id"]
-    record = await asyncio.to_thread(app[MODEL].record, record_id)
-    if record is None:
-        raise web.HTTPNotFound(text=f"there is no record {record_id}")
-    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record)
-    return json_response(found.as_json())
+async def get_record(request: web.Request, _: NoQuestion) -> RecordAnswer:
+    """Answer a record with its events, document, vouchers and mapping versions."""
+    app, record = request.app, await record_of(request)
+    found = await record_details(app[SETTINGS].kafka, app[NAMES], app[MODEL], record)
+    return RecordAnswer.model_construct(
+        **dict(record),
+        events=tuple(found.steps),
+        document=found.document,
+        commands=tuple(_COMMANDS[type(one)].model_construct(**dict(one)) for one in found.commands),
+        outcomes=tuple(_OUTCOMES[type(one)].model_construct(**dict(one)) for one in found.outcomes),
+        mapping_versions=tuple(mapping_item(one.key, one.version, one.event) for one in found.mappings),
+        explanations=tuple(ExplanationItem.model_validate(one.as_json()) for one in found.explanations),
+    )
 
 
-async def get_missing_mappings(request: web.Request) -> web.Response:
-    """Answer `GET /api/missing-mappings`: what is missing, what holds up most first."""
+async def get_missing_mappings(request: web.Request, asked: LongListQuery) -> MissingPage:
+    """Answer what is missing, what holds up most first."""
     found = await asyncio.to_thread(request.app[MODEL].missing_mappings)
-    return json_response(_part_of([json_value(one) for one in found], request))
+    items, next_cursor = part_of([MissingItem.model_construct(**dict(one)) for one in found], asked)
+    return MissingPage(items=items, next_cursor=next_cursor)
 
 
-async def get_mappings(request: web.Request) -> web.Response:
-    """Answer `GET /api/mappings`: mappings and rules as they stand; `kind` and `company` choose."""
-    found = await asyncio.to_thread(request.app[MODEL].mappings)
-    values = [mapping_json(one.key, one.version, one.event) for one in found]
-    for name in ("kind", "company"):
-        if name in request.query:
-            values = [value for value in values if value.get(name) == request.query[name]]
-    return json_response(_part_of(values, request))
+async def get_mappings(request: web.Request, asked: MappingsQuery) -> MappingPage:
+    """Answer mappings and rules as they stand."""
+    found = [
+        one
+        for one in await asyncio.to_thread(request.app[MODEL].mappings)
+        if asked.kind in (None, one.kind) and asked.company in (None, getattr(one.event, "company", None))
+    ]
+    items, next_cursor = part_of(found, asked)
+    return MappingPage.model_construct(items=tuple(map(_item, items)), next_cursor=next_cursor)
 
 
-async def get_summary(request: web.Request) -> web.Response:
-    """Answer `GET /api/summary`: counts and amounts per status and currency, and how far the read model is."""
+async def get_rules(request: web.Request, asked: LongListQuery) -> RulePage:
+    """Answer the posting rules."""
+    items, next_cursor = part_of(await _of_kind(request, "rule"), asked)
+    return RulePage.model_construct(items=tuple(map(_item, items)), next_cursor=next_cursor)
+
+
+async def get_companies(request: web.Request, asked: LongListQuery) -> CompanyPage:
+    """Answer what is per company."""
+    items, next_cursor = part_of(await _of_kind(request, "company"), asked)
+    return CompanyPage.model_construct(items=tuple(map(_item, items)), next_cursor=next_cursor)
+
+
+async def get_summary(request: web.Request, _: NoQuestion) -> SummaryAnswer:
+    """Answer counts and amounts per status and currency, and how far the read model is."""
     model, state = request.app[MODEL], request.app[STATE]
     statuses = await asyncio.to_thread(model.status_totals)
     missing = await asyncio.to_thread(model.missing_mappings)
-    return json_response(
-        {
-            "records": sum(status.records for status in statuses),
-            "statuses": [json_value(status) for status in statuses],
-            "missingMappings": len(missing),
-            "projection": {"caughtUp": state.caught_up, "behind": state.behind, "trouble": state.trouble},
-        }
+    return SummaryAnswer(
+        records=sum(status.records for status in statuses),
+        statuses=tuple(statuses),
+        missing_mappings=len(missing),
+        projection=Projection(caught_up=state.caught_up, behind=state.behind, trouble=state.trouble),
     )
 
 
-def wanted(request: web.Request) -> Wanted:
-    """Return which records a request asks for: `status`, `account`, `type`, `search`.
+async def record_of(request: web.Request) -> Record:
+    """Return the record that the path names; 404 where there is none."""
+    record = await asyncio.to_thread(request.app[MODEL].record, request.match_info["id"])
+    if record is None:
+        raise web.HTTPNotFound(text=f"there is no record {request.match_info['id']}")
+    return record
+
+
+def part_of(values: list[T], asked: ListQuery) -> tuple[tuple[T, ...], str | None]:
+    """Return a page of a list, and the cursor of the next one.
 
     Raises:
-        UsageError: a status or type that there is not.
+        UsageError: the cursor is none of ours.
 
     """
-    return Wanted(
-        status=_choice(request, "status", Status),
-        document_type=_choice(request, "type", DocumentType),
-        account=request.query.get("account", "").strip() or None,
-        search=request.query.get("search", "").strip() or None,
-    )
+    cursor = asked.cursor or "0"
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise UsageError("cursor: not one that a list gave")
+    start, end = int(cursor), int(cursor) + asked.limit
+    return tuple(values[start:end]), str(end) if end < len(values) else None
 
 
-def _choice(request: web.Request, name: str, choices: type[C]) -> C | None:
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        return choices(text)
-    except ValueError:
-        raise UsageError(f"{name}: must be one of {', '.join(choices)}") from None
+async def _of_kind(request: web.Request, kind: str) -> list[CurrentMapping]:
+    found = await asyncio.to_thread(request.app[MODEL].mappings)
+    return [one for one in found if one.kind == kind]
 
 
-def _number(request: web.Request, name: str, usual: int, largest: int, least: int = 1) -> int:
-    text = request.query.get(name)
-    if not text:
-        return usual
-    if not (text.isascii() and text.isdigit()) or not least <= int(text[:12]) <= largest:
-        raise UsageError(f"{name}: must be a number from {least} to {largest}")
-    return int(text)
+def _item(one: CurrentMapping) -> Any:
+    return mapping_item(one.key, one.version, one.event)
 
 
-def _part_of(values: list[dict[str, Any]], request: web.Request) -> dict[str, Any]:
-    start = _number(request, "cursor", 0, 10**9, least=0)
-    end = start + _number(request, "limit", LARGEST_LIMIT, LARGEST_LIMIT)
-    return {"items": values[start:end], "nextCursor": str(end) if end < len(values) else None}
-
-
-def json_response(value: Any) -> web.Response:
-    """Answer with a JSON value."""
-    return web.Response(body=orjson.dumps(value), content_type="application/json")
+QUESTIONS = (
+    Operation("GET", "/api/records", "Records, the last received first", RecordsQuery, RecordPage, get_records),
+    Operation(
+        "GET",
+        "/api/records/{id}",
+        "A record with its events, document, vouchers and why they are as they are",
+        NoQuestion,
+        RecordAnswer,
+        get_record,
+        also=(404, 503),
+    ),
+    Operation(
+        "GET",
+        "/api/missing-mappings",
+        "Missing mappings, what holds up most first",
+        LongListQuery,
+        MissingPage,
+        get_missing_mappings,
+    ),
+    Operation("GET", "/api/mappings", "Mappings and rules as they stand", MappingsQuery, MappingPage, get_mappings),
+    Operation("GET", "/api/rules", "Posting rules", LongListQuery, RulePage, get_rules),
+    Operation("GET", "/api/companies", "What is per company", LongListQuery, CompanyPage, get_companies),
+    Operation("GET", "/api/summary", "Counts and amounts per status", NoQuestion, SummaryAnswer, get_summary),
+)

@@ -5,29 +5,40 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from agents.console import api, pages, requests
+from agents.console import api, pages, sign_on, signing_in
 from agents.console.access import Access
+from agents.console.changes import CHANGES
+from agents.console.cross_site import OWN_SITE
 from agents.console.feed import FeedState, run_feed
 from agents.console.guard import ACCESS, access, add_headers, errors
+from agents.console.openapi import DESCRIBED, get_openapi
+from agents.console.operations import add_operations
+from agents.console.posting import POSTING
+from agents.console.refusals import FAILURES, FAILURES_PER_MINUTE, PROXIES
+from agents.console.requests import REQUESTS
 from agents.console.templating import HERE, TEMPLATES, environment
+from agents.limits import SourceLimit
 from agents.serving import add_probes, run, start_site, stop_signal
 from agents.tls import server_tls
 from schemas.topics import TopicNames
 from streams.log.connection import connection_options
+from streams.privacy.opening import Opener
 from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
 from streams.settings import Settings
+from streams.vault.keys import LocalKeys
 
 PATIENCE_SECONDS = 10.0
 """How long a new console waits for the one that it replaces to let go of the file."""
-LARGEST_FORM_BYTES = 16 * 1024
-from streams.privacy.opening import Opener
+LARGEST_BODY_BYTES = 64 * 1024
+"""500 records named in one replay take half of it."""
+OPERATIONS = (*api.QUESTIONS, *CHANGES, *REQUESTS, *POSTING)
+"""All that the API can do."""
 
 log = structlog.get_logger(__name__)
 
 
-from streams.vault.keys import LocalKeys
 def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Application:
     """Return the application.
 
@@ -35,30 +46,38 @@ def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Ap
         SettingsError: a token cannot be read, or none is set and the console would listen on a network.
 
     """
-    app = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[errors, access])
-    app[ACCESS] = Access(settings.console.tokens, settings.console.host)
+    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[errors, access])
     app[TEMPLATES] = environment()
     app[api.MODEL] = model
     app[api.STATE] = state
-    app[api.KAFKA] = settings.kafka
+    app[api.SETTINGS] = settings
     app[api.NAMES] = TopicNames(settings.kafka.topic_prefix, settings.app_id)
     app.on_response_prepare.append(add_headers)
+    _add_doors(app, settings)
     app.router.add_get("/", pages.get_overview, name="overview")
     app.router.add_get("/records/{id}", pages.get_record_page, name="record")
-    app.router.add_get("/login", pages.get_login, name="login")
-    app.router.add_post("/login", pages.post_login)
-    app.router.add_post("/logout", pages.post_logout)
-    app.router.add_get("/api/records", api.get_records)
-    app.router.add_get("/api/records/{id}", api.get_record)
-    app.router.add_get("/api/missing-mappings", api.get_missing_mappings)
-    app.router.add_get("/api/mappings", api.get_mappings)
-    app.router.add_get("/api/summary", api.get_summary)
-    app.router.add_post("/api/replay", requests.post_replay)
-    app.router.add_post("/api/records/{id}/correct", requests.post_correction)
-    app.router.add_post("/api/records/{id}/settle", requests.post_settlement)
     app.router.add_static("/static/", HERE / "static")
+    app[DESCRIBED] = OPERATIONS
+    add_operations(app, OPERATIONS)
+    app.router.add_get("/api/openapi.json", get_openapi)
     add_probes(app, lambda: _why_not_ready(state))
     return app
+
+
+def _add_doors(app: web.Application, settings: Settings) -> None:
+    console = settings.console
+    app[ACCESS] = Access(console)
+    app[PROXIES] = console.trusted_proxies
+    app[FAILURES] = SourceLimit(FAILURES_PER_MINUTE)
+    if console.base_url:
+        app[OWN_SITE] = sign_on.own_site(console.base_url)
+    if to := sign_on.sign_on(console):
+        app[sign_on.SIGN_ON] = to
+        app.router.add_get("/login/single-sign-on", sign_on.get_single_sign_on)
+        app.router.add_get(sign_on.CALLBACK_PATH, sign_on.get_callback)
+    app.router.add_get("/login", signing_in.get_login, name="login")
+    app.router.add_post("/login", signing_in.post_login)
+    app.router.add_post("/logout", signing_in.post_logout)
 
 
 def run_console(settings: Settings) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import hashlib
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from agents.console.access import SESSION_SECONDS, Identity
-from agents.console.api import KAFKA, MODEL, NAMES, STATE, wanted
-from agents.console.guard import ACCESS, IDENTITY, SESSION_COOKIE
+from agents.console.api import MODEL, NAMES, SETTINGS, STATE
+from agents.console.cross_site import session_form
+from agents.console.guard import ACCESS
+from agents.console.refusals import IDENTITY
+from agents.console.roles import Identity
 from agents.console.templating import page
 from schemas.base import DocumentType, Status
+from schemas.errors import UsageError
 from streams.projection.queries import ReadModel, Wanted
 from streams.record_details import record_details
 
@@ -18,13 +22,15 @@ ROWS = 50
 MOST_GAPS = 25
 """Missing mappings on the first page; the API has them all."""
 
+C = TypeVar("C", bound=StrEnum)
+
 
 async def get_overview(request: web.Request) -> web.StreamResponse:
     """Answer `GET /`: totals, what is missing, and the records; 304 when nothing changed since."""
     tag = _tag(request)
     if request.headers.get("If-None-Match") == tag:
         return web.Response(status=304, headers={"ETag": tag})
-    filters = wanted(request)
+    filters = _wanted(request)
     values = await asyncio.to_thread(_overview, request.app[MODEL], filters, request.query.get("cursor"))
     query = {name: text for name, text in request.query.items() if name != "cursor" and text}
     response = page(
@@ -42,39 +48,8 @@ async def get_record_page(request: web.Request) -> web.Response:
     record = await asyncio.to_thread(app[MODEL].record, request.match_info["id"])
     if record is None:
         raise web.HTTPNotFound(text="There is no such record.")
-    found = await record_details(app[KAFKA], app[NAMES], app[MODEL], record)
+    found = await record_details(app[SETTINGS].kafka, app[NAMES], app[MODEL], record)
     return page(request, "record.html", {**_common(request), "found": found, "record": found.record})
-
-
-async def get_login(request: web.Request) -> web.Response:
-    """Answer `GET /login`: asks for a token."""
-    return page(request, "login.html", {"wrong": False, "next": _local(request.query.get("next"))})
-
-
-async def post_login(request: web.Request) -> web.Response:
-    """Answer `POST /login`: a token becomes a session."""
-    form = await request.post()
-    target = _local(str(form.get("next", "")))
-    identity = request.app[ACCESS].by_token(str(form.get("token", "")).strip())
-    if identity is None:
-        return page(request, "login.html", {"wrong": True, "next": target}, status=401)
-    response = web.HTTPSeeOther(target)
-    response.set_cookie(
-        SESSION_COOKIE,
-        request.app[ACCESS].session(identity),
-        max_age=SESSION_SECONDS,
-        httponly=True,
-        secure=request.secure or request.headers.get("X-Forwarded-Proto") == "https",
-        samesite="Lax",
-    )
-    raise response
-
-
-async def post_logout(_: web.Request) -> web.Response:
-    """Answer `POST /logout`: ends the session in this browser."""
-    response = web.HTTPSeeOther("/login")
-    response.del_cookie(SESSION_COOKIE)
-    raise response
 
 
 def _overview(model: ReadModel, filters: Wanted, cursor: str | None) -> dict[str, Any]:
@@ -87,10 +62,29 @@ def _overview(model: ReadModel, filters: Wanted, cursor: str | None) -> dict[str
     }
 
 
+def _wanted(request: web.Request) -> Wanted:
+    """Return which records the filters choose; an empty one chooses nothing."""
+    return Wanted(
+        status=_choice(request, "status", Status),
+        document_type=_choice(request, "type", DocumentType),
+        account=request.query.get("account", "").strip() or None,
+        search=request.query.get("search", "").strip() or None,
+    )
+
+
+def _choice(request: web.Request, name: str, choices: type[C]) -> C | None:
+    text = request.query.get(name)
+    try:
+        return choices(text) if text else None
+    except ValueError:
+        raise UsageError(f"{name}: must be one of {', '.join(choices)}") from None
+
+
 def _common(request: web.Request) -> dict[str, Any]:
     identity: Identity = request[IDENTITY]
     return {
         "identity": identity,
+        "form_token": session_form(request),
         "is_open": request.app[ACCESS].is_open,
         "state": request.app[STATE],
         "statuses": list(Status),
@@ -102,9 +96,3 @@ def _tag(request: web.Request) -> str:
     state = request.app[STATE]
     told = f"{id(state)}/{state.changes}/{request[IDENTITY].name}/{request.path_qs}"
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:24]}"'
-
-
-def _local(target: str | None) -> str:
-    """Return a path of this site; anything that could lead elsewhere becomes the first page."""
-    fits = target and target.startswith("/") and not target.startswith("//") and "\\" not in target
-    return target if target and fits and target.isprintable() else "/"
