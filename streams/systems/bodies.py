@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import aiohttp
@@ -23,7 +23,7 @@ async def read_body(response: aiohttp.ClientResponse, largest_bytes: int) -> byt
 
     Raises:
         TooLargeError: it is longer than `largest_bytes`, packed or unpacked.
-        aiohttp.ClientPayloadError: it broke off, or is packed in a way that nobody asked for.
+        aiohttp.ClientPayloadError: it broke off, goes on after its end, or is packed in a way that nobody asked for.
 
     """
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -36,6 +36,8 @@ async def read_body(response: aiohttp.ClientResponse, largest_bytes: int) -> byt
         body += _unpacked(unpack, chunk, largest_bytes + 1 - len(body)) if unpack else chunk
         if max(packed, len(body)) > largest_bytes:
             raise TooLargeError(f"more than {largest_bytes} bytes")
+        if unpack and unpack.unused_data:  # a part of the body would be left out
+            raise aiohttp.ClientPayloadError("the gzip stream goes on after its end")
     if unpack and packed and not unpack.eof:
         raise aiohttp.ClientPayloadError("the gzip stream broke off")
     return bytes(body)
@@ -53,16 +55,37 @@ def read_json(body: bytes) -> Any:
     """Return JSON with every number that has a fraction or exponent as the Decimal of its text, never a float.
 
     Raises:
-        UnreadableError: it is not JSON (RFC 8259: NaN and Infinity are not), or nested too deeply to be an answer.
+        UnreadableError: it is not JSON (RFC 8259: NaN and Infinity are not), nested too deeply to be an answer, or says
+            one thing twice in an object: which of two amounts is meant, nobody knows.
 
     """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(body, parse_float=_exact, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
     except RecursionError:
         raise UnreadableError("JSON that is nested too deeply") from None
+    except _TwiceError as error:
+        raise UnreadableError(str(error)) from None
     except ValueError as error:  # also UnicodeDecodeError, and integers beyond Python's limit of digits
         where = f" at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise UnreadableError(f"not JSON{where}") from None
+
+
+class _TwiceError(ValueError):
+    """A name is there twice in one object."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _TwiceError("JSON with a name twice in one object")
+    return found
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # of exponents beyond 10^18
+        raise ValueError("a number beyond all numbers") from None
 
 
 def _refuse_constant(name: str) -> None:

@@ -131,7 +131,7 @@ class TokenSource:
         try:
             answer = json.loads(body)
             token, seconds = answer["access_token"], float(answer.get("expires_in", "inf"))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             token, seconds = None, 0.0
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or not seconds > 0:
             raise TroubleError(f"{self._name}'s token endpoint answered with something that holds no token")

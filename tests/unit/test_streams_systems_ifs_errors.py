@@ -82,7 +82,7 @@ def test_an_error_in_the_message_alone_is_read_too() -> None:
         (404, {"error": {"code": "MI_METADATA_NOTFOUND"}}, Verdict.REFUSED),
         (500, {"error": {"code": "ODP_ILLEGAL_STATE", "message": "not offered"}}, Verdict.REFUSED),
         (501, {"error": {"code": "ODP_NOT_IMPLEMENTED"}}, Verdict.REFUSED),
-        (302, b"", Verdict.REFUSED),
+        (302, b"", Verdict.UNCERTAIN),
         (400, [1, 2], Verdict.REFUSED),
         (400, {"error": "words only"}, Verdict.REFUSED),
         (400, {"error": {"details": [None, {"message": None}], "message": None}}, Verdict.REFUSED),

@@ -58,8 +58,8 @@ def _validity(row: Row) -> Validity:
 def _days(row: Row) -> _Days:
     return _Days(
         Validity(_day(row, "DateFrom"), _day(row, "DateUntil")),
-        int(row["AccountingYear"]),
-        int(row["AccountingPeriod"]),
+        odata.whole(row["AccountingYear"]),
+        odata.whole(row["AccountingPeriod"]),
         str(row.get("YearEndPeriod") or "Ordinary").startswith("Ordinary"),
     )
 

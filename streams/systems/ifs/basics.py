@@ -20,6 +20,8 @@ from streams.systems.ifs.service import Service
 
 NEWEST_RATES = 50
 """Rates read to find the newest: one would do, were there no gateways that drop $orderby."""
+SMALLEST_RATE, LARGEST_RATE = Decimal("1e-12"), Decimal("1e12")
+"""The most extreme rates in use are beyond 10^5; an amount times a rate must stay within the 28 digits of decimal."""
 RATES = "CurrencyRatesHandling"
 COMPANIES = "CodePartValuesHandling"
 
@@ -88,11 +90,13 @@ class Basics:
         if row is None:
             return None
         rate, factor = (
-            _decimal(row.get("CurrencyRate")),
-            _decimal(row.get("ConvFactor") or row.get("ConversionFactor") or 1),
+            odata.decimal(row.get("CurrencyRate")),
+            odata.decimal(row.get("ConvFactor") or row.get("ConversionFactor") or 1),
         )
-        if rate is None or factor is None or rate <= 0 or factor <= 0:
-            raise UnusableRateError(f"the rate of {currency} in company {company.company} is not a positive number")
+        if rate is None or factor is None or not (_is_usual(rate) and _is_usual(factor)):
+            raise UnusableRateError(
+                f"the rate of {currency} in company {company.company} is not a positive number of a usual size"
+            )
         inverted = await self.quoted_inverted(company, currency_type, row)
         return self._rates.put(key, Rate(rate, factor, inverted=inverted))
 
@@ -149,7 +153,7 @@ class Basics:
         except NotFoundError:
             row = None
         if row is not None and isinstance(row.get("value"), list):
-            row = row["value"][0] if row["value"] else None
+            row = next((one for one in row["value"] if isinstance(one, dict)), None)
         if row is not None:
             return row
         query = odata.query(filter=odata.equal("Company", company), top=1)
@@ -165,18 +169,17 @@ class Basics:
         )
         query = odata.query(filter=condition, orderby="ValidFrom desc", top=NEWEST_RATES)
         rows = (await self._service.page(RATES, "CurrencyRateSet", query)).rows
+        asked = {"Company": company, "CurrencyType": currency_type, "CurrencyCode": currency}
+        if any(str(row.get(name, value)) != value for row in rows for name, value in asked.items()):
+            raise UnusableRateError(
+                f"IFS {RATES}.svc/CurrencyRateSet shows other rates than were asked for: a gateway drops $filter"
+            )
         valid = [row for row in rows if str(row.get("ValidFrom", ""))[:10] <= day.isoformat()]
-        return max(valid, key=lambda row: str(row["ValidFrom"]), default=None)
+        return max(valid, key=lambda row: str(row.get("ValidFrom", "")), default=None)
 
 
-def _decimal(value: object) -> Decimal | None:
-    """Return a number that came as JSON number or as text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        return None
-    try:
-        return Decimal(value)
-    except ArithmeticError:
-        return None
+def _is_usual(rate: Decimal) -> bool:
+    return SMALLEST_RATE <= rate <= LARGEST_RATE
 
 
 def is_true(value: object) -> bool:

@@ -103,7 +103,7 @@ class IfsClient:
         projection, entity_set = self.posting.hold
         query = odata.query(filter=odata.equal("Company", company), orderby="VoucherNo desc", top=1)
         rows, tag = await self._look(projection, entity_set, query)
-        return Page(rows, tag or next((str(row["@odata.etag"]) for row in rows if row.get("@odata.etag")), None))
+        return Page(rows, tag or next(filter(None, (odata.usable_tag(row.get("@odata.etag")) for row in rows)), None))
 
     async def where_is(self, company: str, reference: str) -> Whereabouts:
         """Tell where the voucher of a reference is: created (with its approval status), or in the general ledger.
@@ -216,4 +216,5 @@ def _age(number: VoucherNumber) -> tuple[int, int]:
 
 def _positive(row: Mapping[str, Any], field: str) -> Decimal | None:
     value = row.get(field)
-    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) and value > 0 else None
+    number = None if isinstance(value, str) else odata.decimal(value)
+    return number if number is not None and number > 0 else None

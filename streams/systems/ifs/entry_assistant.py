@@ -207,4 +207,4 @@ def _object(answer: Answer) -> dict[str, Any]:
 
 
 def _tag(answer: Answer, shown: Mapping[str, Any]) -> str:
-    return str(shown.get("@odata.etag") or answer.headers.get("ETag") or ANY_TAG)
+    return odata.usable_tag(shown.get("@odata.etag")) or odata.usable_tag(answer.headers.get("ETag")) or ANY_TAG

@@ -25,7 +25,7 @@ from streams.systems.ifs.refusals import DATABASE, Explanation, explain
 from streams.systems.retry import retry_after_seconds
 from streams.systems.session import Answer
 
-LONGEST_WORDS = 500
+LONGEST_WORDS, LONGEST_CODE = 500, 100
 """Characters of IFS's words that go into events and logs."""
 
 
@@ -124,7 +124,7 @@ def judge(answer: Answer) -> Judgement:
         answer.status,
         _words(details, message, answer.status),
         DATABASE if verdict is Verdict.DATABASE else explanation,
-        _code(found) or code,
+        _code(found) or (code[:LONGEST_CODE] if code else None),
         retry_after_seconds(answer.headers),
     )
 
@@ -165,7 +165,9 @@ def _verdict(status: int, code: str | None, number: int | None, key: str | None)
     if code in BY_CODE:
         return BY_CODE[code]
     # 5xx that nobody told us about may come from anything on the way: only a look-up can tell.
-    return BY_STATUS.get(status, Verdict.UNCERTAIN if status >= 500 else Verdict.REFUSED)
+    # So may a redirect: to a page that says "sign in", or to what was just done.
+    is_refusal = 400 <= status < 500
+    return BY_STATUS.get(status, Verdict.REFUSED if is_refusal else Verdict.UNCERTAIN)
 
 
 def _parts(answer: Answer) -> tuple[str | None, str, list[str]]:

@@ -5,8 +5,14 @@ A form-encoded `$` breaks requests to IFS, so the query is written as it goes ov
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from urllib.parse import quote
 
+MOST_DIGITS = 38
+"""Before or after the point: what IFS's database has for a number."""
+LONGEST_WHOLE = 18
+"""Digits of a year, a period, a voucher's number."""
+LONGEST_TAG = 1_000
 LONGEST_URL = 4_000
 """Characters of a whole URL: gateways in front of IFS are known to cut at 4 KiB."""
 _KEPT_IN_QUERY = "$'(),:;/@!*=-._~"
@@ -18,9 +24,41 @@ Value = str | int | date
 def literal(value: Value) -> str:
     """Return a value as OData writes it: text in quotes with inner ones doubled, numbers and dates bare."""
     if isinstance(value, str):
-        doubled = value.replace("'", "''")
+        doubled = value.encode("utf-8", "replace").decode().replace("'", "''")  # half a character is in no URL
         return f"'{doubled}'"
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def whole(value: object) -> int:
+    """Return a whole number that came as JSON number or as text.
+
+    Raises:
+        ValueError: it is none, or has more digits than any number of IFS (1E999999999 would fill the memory).
+
+    """
+    number = decimal(value)
+    if number is None or number != number.to_integral_value() or number.adjusted() >= LONGEST_WHOLE:
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def decimal(value: object) -> Decimal | None:
+    """Return a number that came as JSON number or as text; None for anything else, also for what IFS cannot hold."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    try:
+        number = Decimal(value)
+    except ArithmeticError:
+        return None
+    exponent = number.as_tuple().exponent
+    is_held = isinstance(exponent, int) and exponent >= -MOST_DIGITS and number.adjusted() < MOST_DIGITS
+    return number if is_held else None
+
+
+def usable_tag(value: object) -> str | None:
+    """Return what can be sent back as a tag (RFC 9110 8.8.3); None for what would break the header it goes into."""
+    is_tag = isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= LONGEST_TAG
+    return str(value) if is_tag else None
 
 
 def equal(field: str, value: Value) -> str:

@@ -7,14 +7,16 @@ uncertain: its caller writes down before that it is about to.
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, Protocol
 
-from schemas.errors import FarSideError
+from schemas.errors import FarSideError, UnreadableError
 from schemas.vouchers import VoucherNumber, VoucherRow
 from streams.accounting.conversion import Rate
 from streams.settings import IfsSettings
-from streams.systems.ifs.errors import Judgement, judge, lost
+from streams.systems.ifs.errors import Judgement, Verdict, judge, lost
+from streams.systems.ifs.odata import whole
 from streams.systems.ifs.service import Service
 from streams.systems.ifs.voucher_json import Command
 from streams.systems.session import Answer
@@ -75,8 +77,8 @@ def number_of(row: Mapping[str, Any], company: str) -> VoucherNumber | None:
         number = VoucherNumber(
             company=str(row.get("Company") or company),
             voucher_type=str(row["VoucherType"]),
-            accounting_year=int(row["AccountingYear"]),
-            voucher_no=int(row["VoucherNo"]),
+            accounting_year=whole(row["AccountingYear"]),
+            voucher_no=whole(row["VoucherNo"]),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -103,4 +105,18 @@ class BookingRequest:
             answer = await self._service.write(url, body, {**headers, "Prefer": prefer}, seconds)
         except FarSideError as error:
             return lost(error), None
-        return judge(answer), answer
+        judgement = judge(answer)
+        if judgement.verdict is Verdict.DONE and not _is_of_ifs(answer):
+            words = f"answered {answer.status} with something that is not IFS's"
+            judgement = replace(judgement, verdict=Verdict.UNCERTAIN, words=words)
+        return judgement, answer
+
+
+def _is_of_ifs(answer: Answer) -> bool:
+    """Tell an answer that says "done" from the page of a gateway, which says nothing of what IFS did."""
+    if answer.status == HTTPStatus.CREATED or not answer.body:
+        return True
+    try:
+        return isinstance(answer.json(), dict)
+    except UnreadableError:
+        return False

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import SecretStr
 from yarl import URL
 
-from schemas.errors import SettingsError, TroubleError, UnreadableError
+from schemas.errors import RefusedError, SettingsError, TroubleError, UnreadableError
 from streams.settings import IfsSettings
 from streams.systems.budget import RateBudget
 from streams.systems.governor import Governor
+from streams.systems.ifs import odata
 from streams.systems.ifs.errors import Verdict, judge, read_error
 from streams.systems.retry import retry_after_seconds
-from streams.systems.session import Answer, FarSide, HttpSession, is_address
+from streams.systems.session import TOO_LARGE, Answer, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 
 ROOT = "/main/ifsapplications/projection/v1"
@@ -99,7 +100,7 @@ class Service:
                 raise read_error(judgement, f"reading {projection}.svc/{path}")
             body = _object(answer, path)
             rows += _rows(body, path)
-            tag = answer.headers.get("ETag") or body.get("@odata.etag") or tag
+            tag = odata.usable_tag(answer.headers.get("ETag")) or odata.usable_tag(body.get("@odata.etag")) or tag
             link = self._next(projection, body.get("@odata.nextLink"))
             if link is None:
                 return Page(rows, tag)
@@ -128,7 +129,13 @@ class Service:
 
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
-        return self._noted(await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS))
+        try:
+            answer = await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
+        except RefusedError as error:
+            if error.code != TOO_LARGE:
+                raise
+            raise TroubleError(str(error)) from error  # no answer of IFS's is; whatever it is, it may pass
+        return self._noted(answer)
 
     def _noted(self, answer: Answer) -> Answer:
         if answer.status == 429:
@@ -146,8 +153,13 @@ class Service:
         if not isinstance(link, str) or not link:
             return None
         encoded = link.replace(" ", "%20")
+        if not encoded.isascii() or not encoded.isprintable():
+            raise TroubleError("IFS's link to the next page is not a URL")
         if "://" in encoded:
-            return URL(encoded, encoded=True).raw_path_qs
+            try:
+                return URL(encoded, encoded=True).raw_path_qs
+            except ValueError as error:
+                raise TroubleError("IFS's link to the next page is not a URL") from error
         return encoded if encoded.startswith("/") else self.url(projection, encoded)
 
 

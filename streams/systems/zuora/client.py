@@ -1,5 +1,6 @@
 """Fetches documents from Zuora whole: header, all pages, what belongs to them, all of one and the same state."""
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ MOST_PAGES = 500
 MOST_ROUNDS = 5
 """Times that a document which changes under our hands is fetched anew before we wait."""
 LONGEST_KEY = 100
+_ID = re.compile(r"[0-9a-f]{32}")
 BACK_OFF = BackOff(first=1, longest=60)
 
 
@@ -159,7 +161,7 @@ class ZuoraClient:
             return before
         for _ in range(MOST_ROUNDS):
             rows = await self._rows(kind.rows, f"{kind.path}/{_segment(before[kind.id])}/{kind.rows.path}")
-            after = await self._header(kind, before[kind.id])
+            after = await self._header(kind, before[kind.id], is_id=True)
             if _state(kind, after) == _state(kind, before):
                 return {**after, kind.rows.kept_as: rows}
             before = after
@@ -177,12 +179,14 @@ class ZuoraClient:
             raise NotFoundError(f"Zuora has the document, but not {path}", status=error.status) from error
         return found
 
-    async def _header(self, kind: Kind, key: str) -> dict[str, Any]:
+    async def _header(self, kind: Kind, key: str, *, is_id: bool = False) -> dict[str, Any]:
         body = await self.get(f"{kind.path}/{_segment(key)}")
         header = {name: value for name, value in body.items() if name not in OF_THE_ANSWER}
         for name in (kind.id, kind.account_id):
             if not isinstance(header.get(name), str) or not header[name]:
                 raise RefusedError(f"Zuora's answer for {key} has no {name}")
+        if (is_id or _ID.fullmatch(key)) and header[kind.id] != key:
+            raise TroubleError(f"Zuora: asked for {key} it answered with another document")  # as a mixed-up cache would
         return header
 
     async def _relate(self, document: dict[str, Any], related: Related) -> tuple[DocumentType, str] | None:

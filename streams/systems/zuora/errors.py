@@ -114,7 +114,8 @@ def _object(answer: Answer) -> dict[str, Any] | None:
 
 def _success(body: Mapping[str, Any]) -> bool:
     """Older calls say `Success`, object queries say nothing unless there are reasons."""
-    return body.get("success", body.get("Success", "reasons" not in body)) is not False
+    success = body.get("success", body.get("Success", "reasons" not in body))
+    return str(success).lower() != "false"
 
 
 def _reasons(body: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
