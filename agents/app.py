@@ -22,6 +22,7 @@ from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
 from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
+from agents.parking import Parking
 from agents.poster.pauses import Pauses
 from agents.poster.poster import TICK, Poster
 from agents.poster.ticking import Ticker
@@ -192,6 +193,13 @@ async def poster(wiring: Wiring) -> StreamApp:
     app.serial(topics=[commands, retries], handler=on_event)
     app.before_events(agent.before_events)
     await wiring.resources.enter_async_context(ticker.running())
+    parking = Parking(
+        settings.kafka,
+        names,
+        send=lambda one: wiring.producer.send_and_confirm(one.topic, key=one.key, value=one.value, headers=one.headers),
+        is_active=lambda: bool(app.assigned_partitions(commands)),
+    )
+    await wiring.resources.enter_async_context(parking.running())
     return app
 
 

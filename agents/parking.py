@@ -1,0 +1,102 @@
+"""Dead letters of the topics that are followed beside the agents' own: orders to pause, and the vault.
+
+Who follows them passes over what it cannot read; here it is parked. There is nothing to acknowledge: each worker that
+takes over the posting reads them from their beginning and parks such records again, which are shown once all the same.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from schemas.credentials import CredentialSealed, System
+from schemas.envelope import decode_any
+from schemas.errors import LogError, UnreadableError
+from schemas.requests import PostingPaused
+from schemas.topics import CONTROL, CREDENTIAL, DEAD_LETTER, TopicNames
+from streams.log.messages import Message, dead_letter
+from streams.log.reader import LogRecord, Position, follow
+from streams.settings import KafkaSettings
+
+RETRY_SECONDS = 5.0
+"""Between two tries to read on, and between two looks at whether this worker is the one that posts."""
+SYSTEMS = {system.value.encode() for system in System}
+
+log = structlog.get_logger(__name__)
+
+
+class Parking:
+    """Reads these topics for as long as this worker posts, so that one worker of many does it."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        names: TopicNames,
+        *,
+        send: Callable[[Message], Awaitable[object]],
+        is_active: Callable[[], bool],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """Wire it; `send` returns once Kafka has a message."""
+        self._kafka = kafka
+        self._dead_letters = names.public(DEAD_LETTER)
+        self._checks = {names.public(CONTROL): _check_order, names.public(CREDENTIAL): _check_credential}
+        self._send = send
+        self._is_active = is_active
+        self._retry_seconds = retry_seconds
+        self._read_to: dict[Position, int] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Park what cannot be read, for as long as the context is open."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except LogError as error:
+                log.debug("orders and credentials cannot be looked through", why=str(error))
+            except Exception:
+                log.exception("looking through orders and credentials failed; it begins again")
+                self._read_to.clear()
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _follow(self) -> None:
+        if not self._is_active():
+            return
+        async for batch in follow(self._kafka, list(self._checks), self._read_to):
+            for record in batch.records:
+                await self._look_at(record)
+                self._read_to[record.topic, record.partition] = record.offset + 1
+            if not self._is_active():
+                return
+
+    async def _look_at(self, record: LogRecord) -> None:
+        try:
+            self._checks[record.topic](record)
+        except UnreadableError as error:
+            log.warning("parked as a dead letter", topic=record.topic, offset=record.offset, why=str(error))
+            await self._send(dead_letter(self._dead_letters, record, str(error), error))
+
+
+def _check_order(record: LogRecord) -> None:
+    order = decode_any(record.headers, record.value)
+    if not isinstance(order, PostingPaused):
+        raise UnreadableError(f"{type(order).__name__} is no order to pause or resume posting")
+    if record.key != order.company.encode():
+        raise UnreadableError(f"not under the key of its company, which is {order.company}")
+
+
+def _check_credential(record: LogRecord) -> None:
+    if record.key not in SYSTEMS:
+        raise UnreadableError("not under the name of a system whose credentials are kept")
+    if record.value and not isinstance(decode_any(record.headers, record.value), CredentialSealed):
+        raise UnreadableError("not a sealed credential")

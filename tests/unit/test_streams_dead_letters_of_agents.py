@@ -1,0 +1,254 @@
+"""Any bytes on any topic that an agent reads: handled, or parked whole with the reason; what follows goes on."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from agents.runtime import Event
+from schemas import topics
+from schemas.base import DocumentType, Model, Status
+from schemas.envelope import EVENT_TYPES, decode, decode_any, encode
+from schemas.errors import ConnectorError, UnreadableError
+from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
+from schemas.releases import HandedOver, ReleaseNext
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.topics import LARGEST_MESSAGE_BYTES
+from schemas.vouchers import PostingProgressed, VoucherRejected
+from streams.log.messages import dead_letter
+from streams.log.partitions import partition_of
+from streams.log.producer import record_bytes
+from tests.support.bookkeeping import (
+    DEAD_LETTERS,
+    NAMES,
+    NOW,
+    PARTITIONS,
+    World,
+    account,
+    capture,
+    card_payment,
+    cash,
+    invoice,
+    product,
+)
+from tests.support.collecting import NAMES as COLLECTING
+from tests.support.collecting import RECORD, Scene, notified
+from tests.support.fakes import FakeEvent, FakeWork
+from tests.support.posting import DeskWork, command, open_desk
+
+BOOKKEEPING = [
+    *(NAMES.public(name) for name in (topics.DOCUMENT, topics.MAPPING, topics.VOUCHER, topics.REQUEST)),
+    *(NAMES.working(name) for name in (topics.POSTING_PROGRESS, topics.HANDED_OVER, topics.CHART_COPY, topics.RELEASE)),
+]
+BY_TOPIC: dict[str, type[Model]] = {
+    NAMES.public(topics.DOCUMENT): DocumentCaptured,
+    NAMES.working(topics.HANDED_OVER): HandedOver,
+    NAMES.working(topics.RELEASE): ReleaseNext,
+    NAMES.working(topics.POSTING_PROGRESS): PostingProgressed,
+}
+"""Topics that carry one kind of event."""
+COLLECTED = (topics.NOTIFICATION, topics.FETCH_LATER)
+NAMES_OF_HEADERS = st.sampled_from(["ce_id", "ce_type", "traceparent", "mapping_version", "dlq.topic", "note"])
+HEADERS = st.dictionaries(NAMES_OF_HEADERS, st.binary(max_size=12), max_size=4)
+
+ODD = st.sampled_from(
+    [
+        None, True, -1, 0, 7, 10**30, -(2**63) - 1, 1.5, "", "A", "Invoice:inv-1", "x/y", "\ufffd", "NaN",
+        "1E+999999999",
+        "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-30", [], {}, [[[]]], {"a": None}, "\u0000",
+    ]
+).map(deepcopy)  # fmt: skip
+"""Values that stand where another is expected."""
+
+SUBJECT: dict[str, Any] = {
+    "command_id": "c", "app_id": "test", "record_id": "Invoice:inv-1", "document_type": DocumentType.INVOICE,
+    "account_id": "A", "reference": "INV00001-X", "fingerprint": "f", "document_offset": 0, "company": "10",
+}  # fmt: skip
+WISH: dict[str, Any] = {
+    "record_id": "Invoice:inv-1", "account_id": "A", "actor": "eva", "at": NOW, "reason": "as told"
+}  # fmt: skip
+NOTIFIED = NotificationReceived(document_type=DocumentType.INVOICE, object_id="A", received_at=NOW)
+GOOD: list[Model] = [
+    invoice(1, "A"),
+    card_payment("10.00"),
+    account("A"),
+    product("ANL"),
+    cash("EUR"),
+    command(account_id="A"),
+    VoucherRejected(**SUBJECT, reason="r", message="m", advice="a", rejected_at=NOW),
+    PostingProgressed(**SUBJECT, progress="uncertain", reason="r", at=NOW),
+    HandedOver(record_id="Invoice:inv-1", from_account_id="B"),
+    ReleaseNext(waiting_key="account/A", after=-1, cause="c"),
+    ReplayRequested(**WISH),
+    CorrectionRequested(**WISH, posted_fingerprint="f", document_fingerprint="g"),
+    SettlementRecorded(**WISH, voucher="4711"),
+    NOTIFIED,
+    FetchLater(notification=NOTIFIED, notification_event_id="n", not_before=NOW, attempt=0),
+]
+"""An event of each kind, whose fields are then exchanged for others."""
+
+
+@st.composite
+def spoilt_events(draw: st.DrawFn) -> tuple[dict[str, bytes], bytes]:
+    """Return headers and value of an event of some type, in which a few fields are not what they should be."""
+    event = draw(st.sampled_from(GOOD))
+    told: dict[str, Any] = json.loads(encode(event))
+    for _ in range(draw(st.integers(0, 3))):
+        inside = draw(st.sampled_from([told, *(value for value in told.values() if isinstance(value, dict))]))
+        if inside:
+            inside[draw(st.sampled_from(sorted(inside)))] = draw(ODD)
+    name = draw(st.sampled_from([type(event).__name__, *sorted(EVENT_TYPES)]))
+    return draw(HEADERS) | {"ce_type": name.encode()}, json.dumps(told).encode()
+
+
+ANYTHING = st.one_of(
+    st.tuples(HEADERS, st.none() | st.binary(max_size=40)),
+    st.tuples(HEADERS, st.sampled_from([b"{}", b"[]", b"null", b"[" * 300, b'{"a":' * 300])),
+    spoilt_events(),
+)
+KEYS = st.none() | st.sampled_from([b"A", b"10", b"*", b"pay-1"]) | st.binary(max_size=8)
+ANY_TIMES = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def parked_whole(letter: Event, record: Event) -> bool:
+    """Whether a dead letter is a record, all of it, and says where it was."""
+    place = (letter.headers["dlq.topic"].decode(), letter.headers["dlq.partition"], letter.headers["dlq.offset"])
+    kept = {name: value for name, value in letter.headers.items() if not name.startswith("dlq.")}
+    came_with = {name: value for name, value in record.headers.items() if not name.startswith("dlq.")}
+    bytes_of = [(one.key, one.value or b"") for one in (letter, record)]
+    is_same = kept == came_with and bytes_of[0] == bytes_of[1]
+    return is_same and place == (record.topic, b"%d" % record.partition, b"%d" % record.offset)
+
+
+@ANY_TIMES
+@given(topic=st.sampled_from(BOOKKEEPING), key=KEYS, told=ANYTHING, place=st.none() | st.integers(0, PARTITIONS - 1))
+async def test_the_bookkeeper_parks_what_it_cannot_read_and_goes_on(
+    topic: str, key: bytes | None, told: tuple[dict[str, bytes], bytes | None], place: int | None
+) -> None:
+    world = World()
+    capture(world, invoice(7, "A", sku="UNMAPPED"))
+    await world.settle()
+    record = world.log.append(topic, key=key, value=told[1], headers=told[0], partition=place)
+    await world.settle()
+    letters = [one for one in world.log.all(DEAD_LETTERS) if one.headers["dlq.topic"] == record.topic.encode()]
+    assert all(parked_whole(letter, record) for letter in letters)
+    assert letters or _could_be_read(record)
+
+    for event, under in ((account("C"), "C"), (product("ANL"), "10")):
+        world.map(under, event)
+    capture(world, invoice(8, "C"))
+    await world.settle()
+    assert world.status("Invoice:inv-8") is Status.POSTED
+
+
+def _could_be_read(record: Event) -> bool:
+    try:
+        decode(BY_TOPIC[record.topic], record.value) if record.topic in BY_TOPIC else decode_any(
+            record.headers, record.value
+        )
+    except UnreadableError:
+        return False
+    return True
+
+
+@ANY_TIMES
+@given(topic=st.sampled_from(COLLECTED), key=KEYS, told=ANYTHING)
+async def test_the_collector_parks_what_it_cannot_read_and_goes_on(
+    topic: str, key: bytes | None, told: tuple[dict[str, bytes], bytes | None]
+) -> None:
+    scene = Scene()
+    name = COLLECTING.public(topic) if topic == topics.NOTIFICATION else COLLECTING.working(topic)
+    event = FakeEvent(name, key, told[1], told[0])
+    handlers: dict[str, Callable[..., Any]] = {
+        topics.NOTIFICATION: scene.collector.on_notification,
+        topics.FETCH_LATER: scene.collector.on_fetch_later,
+    }
+    work = FakeWork(scene.table)
+    await handlers[topic](event, work)
+    letters = work.to(COLLECTING.public(topics.DEAD_LETTER))
+    assert letters or told[0]["ce_type"] in {b"NotificationReceived", b"FetchLater"}
+    assert [dict(letter.headers)["dlq.topic"] for letter in letters] in ([], [name.encode()])
+    assert all((letter.key, letter.value or b"") == (key, told[1] or b"") for letter in letters)
+
+    await scene.notify(notified(event_id="next"))
+    assert scene.state.has_seen("next")
+    assert scene.table[RECORD]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(topic=st.sampled_from([topics.VOUCHER_COMMAND, topics.POSTING_RETRY]), key=KEYS, told=ANYTHING)
+@example(topic=topics.POSTING_RETRY, key=None, told=({}, None))
+async def test_the_poster_parks_what_it_cannot_read_and_goes_on(
+    topic: str, key: bytes | None, told: tuple[dict[str, bytes], bytes | None]
+) -> None:
+    name = COLLECTING.public(topic) if topic == topics.VOUCHER_COMMAND else COLLECTING.working(topic)
+    event: Any = FakeEvent(name, key, told[1], told[0])
+    async with open_desk() as desk, desk.poster() as poster:
+        work: Any = DeskWork(desk.table, desk.waiting, crash_at=0)
+        try:
+            await poster.on_events([(event, work)])
+        except ConnectorError:  # a command for a company that IFS does not show: the poster stops with one line
+            assert told[0]["ce_type"] in {b"PostVoucher", b"ReverseVoucher"}
+            return
+        letters = work.to(COLLECTING.public(topics.DEAD_LETTER))
+        assert letters or told[0]["ce_type"] in {b"PostVoucher", b"ReverseVoucher"}
+        await desk.hand(poster, command("NEXT-AAAABBBBCCCCDDDDEEEE", account_id="Z"))
+        assert len(desk.vouchers("NEXT-AAAABBBBCCCCDDDDEEEE")) == 1
+
+
+def test_what_has_neither_key_nor_value_can_be_parked() -> None:
+    origin = Event("t", 0, 3, None, None, {}, 0.0)
+    letter = dead_letter("dead", origin, "empty")
+    assert (letter.key, letter.value) == (None, b"")  # Kafka's client refuses to send one with neither
+
+
+def test_what_is_as_large_as_a_topic_takes_is_parked_without_its_bytes_and_says_so() -> None:
+    origin = Event("t", 0, 3, b"A", b"x" * (LARGEST_MESSAGE_BYTES - 1100), {"ce_id": b"e"}, 0.0)
+    letter = dead_letter("dead", origin, "not JSON")
+    assert (letter.key, letter.value, dict(letter.headers)["dlq.left-out"]) == (b"A", b"", b"true")
+    assert record_bytes(letter.key, letter.value, letter.headers) < LARGEST_MESSAGE_BYTES
+
+
+async def test_the_collector_parks_what_lies_where_nobody_looks_for_it() -> None:
+    scene = Scene()
+    elsewhere = replace(notified(), partition=1)
+    another_key = replace(notified(), key=b"A")
+    for event in (elsewhere, another_key):
+        work = await scene.notify(event)
+        assert [message.topic for message in work.sent] == [COLLECTING.public(topics.DEAD_LETTER)]
+    assert scene.zuora.asked == []
+
+
+async def test_an_outcome_or_a_request_under_another_accounts_key_is_parked() -> None:
+    world = World()
+    world.map("A", account("A"))
+    world.map("10", product("ANL"))
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    before = world.history("Invoice:inv-1")
+    wish = ReplayRequested(**WISH)
+    refusal = VoucherRejected(**SUBJECT, reason="r", message="m", advice="a", rejected_at=NOW)
+    world.say(NAMES.public(topics.REQUEST), "B", wish)
+    world.say(NAMES.public(topics.VOUCHER), "B", refusal)
+    await world.settle()
+    reasons = [one.headers["dlq.reason"].decode() for one in world.log.all(DEAD_LETTERS)]
+    assert reasons == ["not under the key of its account, which is A"] * 2
+    assert world.history("Invoice:inv-1") == before
+
+
+async def test_new_state_passes_over_what_is_parked() -> None:
+    world = World()
+    other = next(number for number in range(PARTITIONS) if number != partition_of(b"A", PARTITIONS))
+    event = account("A")
+    headers = [("ce_type", type(event).__name__.encode()), ("ce_id", b"m")]
+    world.log.append(NAMES.public(topics.MAPPING), key=b"A", value=encode(event), headers=headers, partition=other)
+    world.map("10", product("ANL"))
+    capture(world, invoice(1, "A"))
+    await world.start_anew()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.MAPPING_MISSING
+    assert len(world.log.all(DEAD_LETTERS)) == 1
