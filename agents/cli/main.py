@@ -111,9 +111,9 @@ def _with_place(error: click.ClickException) -> str:
 
 
 def _say_error(error: Exception) -> int:
-    from schemas.errors import ConnectorError, SettingsError, UsageError  # noqa: PLC0415 - surely ours only by now
+    from schemas.errors import ConnectorError, LogDeniedError, SettingsError, UsageError  # noqa: PLC0415 - surely ours only by now
 
-    if isinstance(error, SettingsError | UsageError):
+    if isinstance(error, SettingsError | UsageError | LogDeniedError):
         return _say(str(error), 2)
     if isinstance(error, ConnectorError | OSError):
         return _say(str(error), 1)

@@ -12,6 +12,7 @@ from typing import NoReturn
 import structlog
 
 from schemas.errors import ConnectorError
+from streams.log.denied import denial, said
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ def describe(error: BaseException) -> str:
     """Name an error without its payload: the message of our own errors, of others the type and the place only."""
     if isinstance(error, ConnectorError):
         return f"{type(error).__name__}: {error}"
+    if denial(error):
+        return said(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"

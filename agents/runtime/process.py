@@ -13,7 +13,7 @@ import structlog
 
 from agents.runtime.app import StreamApp
 from agents.runtime.failure import describe
-from schemas.errors import ConnectorError, LogUnavailableError, SettingsError, TopicsError, UsageError
+from schemas.errors import ConnectorError, LogDeniedError, LogUnavailableError, SettingsError, TopicsError, UsageError
 from streams.log.producer import LogProducer
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,9 @@ async def run_process(
 ) -> int:
     """Start the producer and all apps, run until SIGTERM or SIGINT, stop all; return the exit code.
 
-    0 after a signal, 2 when settings or topics are wrong, 69 when Kafka cannot be reached; in the latter two cases one
-    line on stderr says why. What happens in between and cannot be guaranteed ends the process by itself (ExitCode).
+    0 after a signal, 2 when settings, topics or rights are wrong, 69 when Kafka cannot be reached; in the latter two
+    cases one line on stderr says why. What happens in between and cannot be guaranteed ends the process by itself
+    (ExitCode).
     """
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -88,7 +89,7 @@ def refuse(error: ConnectorError) -> int:
     """Say in one line why the process does not start; return its exit code: 2, 69 or 1."""
     sys.stderr.write(f"zuora-ifs: {error}\n")
     log.error("not started", reason=describe(error))
-    if isinstance(error, SettingsError | TopicsError | UsageError):
+    if isinstance(error, SettingsError | TopicsError | UsageError | LogDeniedError):
         return EXIT_USAGE
     return EXIT_UNAVAILABLE if isinstance(error, LogUnavailableError) else 1
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -33,8 +33,22 @@ class Stopped(BaseException):
     show_default=True,
     help="What the broker keeps; it is there again after a restart.",
 )
+@click.option(
+    "--sasl-port", type=click.IntRange(1, 65535), help="A second listener, SASL_SSL, as --properties sets it."
+)
+@click.option("--properties", "further", type=click.File(), help="Further settings of the broker; they win over ours.")
+@click.option("--add-scram", "scram", multiple=True, help="A user to begin with: 'SCRAM-SHA-512=[name=…,password=…]'.")
 @click.option("--stop-with-parent", is_flag=True, help="Stop when the process that started this one dies.")
-def main(port: int, host: str, data_dir: Path, *, stop_with_parent: bool) -> None:
+def main(
+    *,
+    port: int,
+    host: str,
+    data_dir: Path,
+    sasl_port: int | None,
+    further: TextIO | None,
+    scram: tuple[str, ...],
+    stop_with_parent: bool,
+) -> None:
     """Run a single-node Apache Kafka in the foreground."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -42,7 +56,8 @@ def main(port: int, host: str, data_dir: Path, *, stop_with_parent: bool) -> Non
         end_with_parent()
     broker: Broker | None = None
     try:
-        broker = Broker(Addresses(host, port or free_port(host), free_port(host)), data_dir.absolute())
+        addresses = Addresses(host, port or free_port(host), free_port(host), sasl_port)
+        broker = Broker(addresses, data_dir.absolute(), further.read() if further else "", scram)
         pid = broker.start()
         print(json.dumps({"bootstrapServers": broker.addresses.bootstrap_servers, "pid": pid}), flush=True)
         broker.wait()

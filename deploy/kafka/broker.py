@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -28,9 +29,12 @@ PR_SET_PDEATHSIG = 1
 class Broker:
     """One Kafka node over one folder; everything that it wrote is there again at the next start."""
 
-    def __init__(self, addresses: Addresses, folder: Path) -> None:
+    def __init__(self, addresses: Addresses, folder: Path, further: str = "", scram: Sequence[str] = ()) -> None:
+        """Take settings that come after our own, and SCRAM users that the storage begins with."""
         self.addresses = addresses
         self.folder = folder
+        self._further = further
+        self._scram = scram
         self.log_file = folder / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,8 +51,8 @@ class Broker:
             java = find_java()
             jars = fetch_jars(cache_folder(self.folder))
             settings = self.folder / "server.properties"
-            settings.write_text(properties(self.addresses, self.folder / "log"))
-            format_once(java, jars, self.folder, settings)
+            settings.write_text(properties(self.addresses, self.folder / "log", self._further))
+            format_once(java, jars, self.folder, settings, self._scram)
             command = [*java_command(java, jars, HEAP_MIB, *_log_options()), "kafka.Kafka", str(settings)]
             self._process = self._spawn(command, lock)
         self._await_answer(self._process)

@@ -23,6 +23,8 @@ class Addresses:
     host: str
     port: int
     controller_port: int
+    sasl_port: int | None = None
+    """Of a second listener, SASL_SSL, whose certificates and users further settings give."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -42,17 +44,19 @@ def require_room(folder: Path, least_bytes: int = LEAST_FREE_BYTES) -> None:
         raise BrokerError(f"no room on the disk of {folder}: {free >> 20} MiB are free, {least_bytes >> 20} MiB needed")
 
 
-def properties(addresses: Addresses, log_dir: Path) -> str:
-    """Return the broker's settings as Kafka reads them from a file."""
-    plaintext = f"PLAINTEXT://{addresses.bootstrap_servers}"
+def properties(addresses: Addresses, log_dir: Path, further: str = "") -> str:
+    """Return the broker's settings as Kafka reads them from a file; of two lines for one setting the last counts."""
+    clients = f"PLAINTEXT://{addresses.bootstrap_servers}"
+    if addresses.sasl_port:
+        clients += f",SASL_SSL://{addresses.host}:{addresses.sasl_port}"
     controller = f"{addresses.host}:{addresses.controller_port}"
     own = {
         "controller.quorum.voters": f"1@{controller}",
-        "listeners": f"{plaintext},CONTROLLER://{controller}",
-        "advertised.listeners": plaintext,
+        "listeners": f"{clients},CONTROLLER://{controller}",
+        "advertised.listeners": clients,
         "log.dirs": log_dir.absolute(),
     }
-    return "".join(f"{name}={value}\n" for name, value in (laptop_settings() | own).items())
+    return "".join(f"{name}={value}\n" for name, value in (laptop_settings() | own).items()) + further
 
 
 def laptop_settings() -> dict[str, object]:
@@ -85,8 +89,10 @@ def laptop_settings() -> dict[str, object]:
     }
 
 
-def format_once(java: Path, jars: Sequence[Path], folder: Path, settings: Path) -> None:
+def format_once(java: Path, jars: Sequence[Path], folder: Path, settings: Path, scram: Sequence[str] = ()) -> None:
     """Format the storage unless it was done before; doing it again after a break in the middle is harmless.
+
+    `scram` are users to begin with, as Kafka writes them: `SCRAM-SHA-512=[name=…,password=…]`.
 
     Raises:
         BrokerError: Kafka's own tool refused.
@@ -99,6 +105,7 @@ def format_once(java: Path, jars: Sequence[Path], folder: Path, settings: Path) 
         *java_command(java, jars, heap_mib=128),
         *("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={_cluster_id(folder)}"),
         *("--config", str(settings)),
+        *(word for user in scram for word in ("--add-scram", user)),
     ]
     tool = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - no shell
     if tool.returncode != 0:

@@ -4,6 +4,7 @@ import ssl
 from typing import Any
 
 from schemas.errors import SettingsError
+from streams.log.bearer_tokens import BearerTokens
 from streams.settings import KafkaSettings
 
 _LARGEST_PORT, _LONGEST_PORT = 65_535, 5
@@ -44,6 +45,8 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": _bearer_tokens(kafka)}
     username, password = kafka.sasl_username, kafka.sasl_password
     if not username or not password or not password.get_secret_value():
         missing = "SASL_PASSWORD" if username else "SASL_USERNAME"
@@ -53,6 +56,14 @@ def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
         "sasl_plain_username": username,
         "sasl_plain_password": password.get_secret_value(),
     }
+
+
+def _bearer_tokens(kafka: KafkaSettings) -> BearerTokens:
+    url, client_id, secret = kafka.sasl_oauth_token_url, kafka.sasl_oauth_client_id, kafka.sasl_oauth_client_secret
+    if not url or not client_id or not secret or not secret.get_secret_value():
+        missing = "TOKEN_URL" if not url else "CLIENT_SECRET" if client_id else "CLIENT_ID"
+        raise SettingsError(f"ZIFS_KAFKA__SASL_OAUTH_{missing} is not set, which OAUTHBEARER needs")
+    return BearerTokens(url, client_id, secret, kafka.sasl_oauth_scope or None)
 
 
 def _tls_context(kafka: KafkaSettings) -> ssl.SSLContext:

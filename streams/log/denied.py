@@ -57,8 +57,8 @@ async def why_unreachable(kafka: KafkaSettings, error: BaseException) -> LogUnav
     where = bootstrap_servers(kafka)
     if isinstance(reason, ssl.SSLCertVerificationError):
         return LogDeniedError(
-            f"the certificate of Kafka at {where} is not trusted ({reason.verify_message}): ZIFS_KAFKA__SSL_CAFILE is to "
-            "name the authority that signed it"
+            f"the certificate of Kafka at {where} is not trusted ({reason.verify_message}): "
+            "ZIFS_KAFKA__SSL_CAFILE is to name the authority that signed it"
         )
     if isinstance(reason, UnsupportedSaslMechanismError):
         return LogDeniedError(

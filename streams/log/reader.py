@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LogUnavailableError, TopicsError
 from streams.log.connection import bootstrap_servers, connection_options
-from streams.log.topics import admin_client
+from streams.log.denied import denial
+from streams.log.topics import admin_client, require_sight
 from streams.settings import KafkaSettings
 
 Position = tuple[str, int]
@@ -209,7 +210,8 @@ async def _partitions(kafka: KafkaSettings, topics: Collection[str]) -> tuple[st
         cluster = await admin.describe_cluster()
         # All topics: asking for one by name makes it on clusters that create topics by themselves.
         described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
-    missing = sorted(topic for topic in topics if not described.get(topic))
+        missing = sorted(topic for topic in topics if not described.get(topic))
+        await require_sight(admin, kafka, missing)
     if missing:
         raise TopicsError(f"topics missing in Kafka: {', '.join(missing)}: create them with `zuora-ifs topics apply`")
     found = [TopicPartition(topic, one["partition"]) for topic in topics for one in described[topic]]
@@ -248,7 +250,9 @@ async def _errors_in_our_words(kafka: KafkaSettings) -> AsyncIterator[None]:
     except OffsetOutOfRangeError as error:
         raise TopicsError("a topic was cut off or made anew while it was read; read it again") from error
     except (KafkaError, TimeoutError, OSError) as error:
-        raise LogUnavailableError(f"Kafka at {servers} does not answer: {type(error).__name__}") from error
+        raise denial(error) or LogUnavailableError(
+            f"Kafka at {servers} does not answer: {type(error).__name__}"
+        ) from error
 
 
 def _starts(bounds: Bounds, topics: Collection[str], from_offsets: Mapping[Position, int]) -> dict[Any, int]:

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from schemas.errors import LogUnavailableError, SettingsError, TopicsError
+from schemas.errors import SettingsError, TopicsError
 from schemas.topics import LARGEST_MESSAGE_BYTES, PUBLIC_TOPICS, TABLES, WORKING_TOPICS, Kept, TopicNames, TopicSpec
 from streams.log.connection import connection_options
 from streams.log.denied import ACLS, denial, hidden, why_unreachable

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,9 +68,10 @@ def given_or_own_broker() -> Iterator[str]:
 class KafkaProcess:
     """`python -m deploy.kafka` over one folder; a restart keeps the port and what was written."""
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, options: Sequence[str] = ()) -> None:
         self.data_dir = data_dir
         self.port = port
+        self._options = options
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._kafka_pid: int | None = None
 
@@ -90,7 +91,9 @@ class KafkaProcess:
         assert self._supervisor is None, "already running"
         command = [sys.executable, "-m", "deploy.kafka", "--stop-with-parent"]
         self._supervisor = subprocess.Popen(
-            [*command, "--port", str(self.port), "--data-dir", str(self.data_dir)], cwd=ROOT, stdout=subprocess.PIPE
+            [*command, "--port", str(self.port), "--data-dir", str(self.data_dir), *self._options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
         )
         ready = json.loads(self._first_line(self._supervisor))
         self.port = int(ready["bootstrapServers"].rpartition(":")[2])
