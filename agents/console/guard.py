@@ -46,6 +46,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RequestError as error:
         return _refusal(request, 404 if isinstance(error, UnknownRecordError) else 409, str(error), {})
     except (LogError, TroubleError) as error:
+        log.warning("a request cannot be answered now", path=request.path, reason=str(error))
         return _refusal(request, 503, str(error), {"Retry-After": RETRY_SECONDS})
     except web.HTTPError as error:
         return _refusal(request, error.status, error.text or error.reason, _kept(error))
