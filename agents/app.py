@@ -20,7 +20,7 @@ from aiohttp import web
 from agents.bookkeeper.beginning import Beginning
 from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
-from agents.collector.collector import LATER_AT_ONCE, Collector, share_of_limits
+from agents.collector.collector import LARGEST_DOCUMENT_BYTES, LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
 from agents.parking import Parking
 from agents.poster.pauses import Pauses
@@ -32,7 +32,7 @@ from agents.tls import server_tls
 from schemas import topics
 from schemas.base import utc_now
 from schemas.credentials import System
-from schemas.topics import LARGEST_MESSAGE_BYTES, TABLES, TopicNames
+from schemas.topics import TABLES, TopicNames
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
@@ -82,8 +82,8 @@ class Wiring:
             spec.name: app.table(
                 spec.name,
                 partitions=spec.partitions or self.settings.kafka.partitions,
-                changelog_topic=self.names.changelog(agent, spec.name),
-                **({"largest_record_bytes": LARGEST_MESSAGE_BYTES} if spec.large_messages else {}),
+                changelog_topic=(changelog := self.names.changelog(agent, spec.name)),
+                **({"largest_record_bytes": self.producer.largest_record(changelog)} if spec.large_messages else {}),
             )
             for spec in TABLES[agent]
         }
@@ -103,6 +103,7 @@ async def collector(wiring: Wiring) -> StreamApp:
         tables["objects"],
         partitions=settings.kafka.partitions,
         sealing=await _sealing(wiring),
+        largest_document_bytes=_largest_document(wiring),
     )
     app.windowed(topics=[notifications], handler=agent.on_notification, size=FETCHES_AT_ONCE)
     # These mostly sleep until their time has come; what is handed over must not queue behind them.
@@ -113,6 +114,16 @@ async def collector(wiring: Wiring) -> StreamApp:
         span=4 * LATER_AT_ONCE,
     )
     return app
+
+
+def _largest_document(wiring: Wiring) -> int:
+    """Return in bytes what every topic takes that a document or its voucher goes through, and tables that keep it."""
+    names = wiring.names
+    passed = [names.public(spec.name) for spec in topics.PUBLIC_TOPICS if spec.large_messages]
+    passed += [
+        names.changelog(agent, spec.name) for agent, specs in TABLES.items() for spec in specs if spec.large_messages
+    ]
+    return min(LARGEST_DOCUMENT_BYTES, *(wiring.producer.largest_record(topic) for topic in passed))
 
 
 async def _sealing(wiring: Wiring) -> Sealing:
@@ -252,7 +263,7 @@ def _require_far_sides(current: CurrentCredentials, agents: Sequence[str]) -> No
 
 def _probes(apps: Sequence[StreamApp]) -> web.Application:
     async def why_not_ready() -> list[str]:
-        return [f"{app.app_id} waits for its partitions" for app in apps if not app.is_ready]
+        return [reason for app in apps for reason in app.why_not_ready()]
 
     site = web.Application()
     add_probes(site, why_not_ready)

@@ -25,6 +25,7 @@ from schemas.notifications import DocumentCaptured
 from schemas.topics import TopicNames
 from streams.log.messages import Message
 from streams.log.partitions import check_partition
+from streams.log.producer import record_bytes
 from streams.privacy.documents import LeftOut, Sealing
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.captured import Account, Fetched, captured
@@ -92,14 +93,19 @@ class Collector:
         *,
         partitions: int,
         sealing: Sealing | None = None,
+        largest_document_bytes: int = LARGEST_DOCUMENT_BYTES,
     ) -> None:
-        """Wire the collector; `partitions` is how many its topics have, `sealing` what becomes of personal fields."""
+        """Wire the collector; `partitions` is how many its topics have, `sealing` what becomes of personal fields.
+
+        `largest_document_bytes` is what every topic takes that a document or its voucher goes through.
+        """
         self._sealing = sealing or LeftOut()
         self._zuora = zuora
         self._tell = Teller(names)
         self._objects = objects
         self._clock = clock
         self._partitions = partitions
+        self._largest_document_bytes = largest_document_bytes
         # A notification and a later try of the same object come from two topics, so their order is kept here.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -193,7 +199,7 @@ class Collector:
         event = captured(errand.notification, fetched, account, self._clock())
         event = await self._sealing.sealed(event.model_copy(update={"former_account_ids": former}))
         message = self._tell.document(errand, event)
-        if len(message.value or b"") > LARGEST_DOCUMENT_BYTES:
+        if record_bytes(message.key, message.value, message.headers) > self._largest_document_bytes:
             await self._give_up(errand, state, DOCUMENT_TOO_LARGE, work)
             return
         state = await self._fetched(errand, state, event, work)

@@ -26,6 +26,9 @@ from streams.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
+UNCONFIRMED_SECONDS = 5.0
+"""For so long Kafka may confirm nothing of what was sent before that is said to be trouble; usual are milliseconds."""
+
 
 class StreamApp:
     """Feeds events of the log to handlers and keeps their tables; one consumer group, named `app_id`.
@@ -109,6 +112,17 @@ class StreamApp:
     def is_ready(self) -> bool:
         """True while events are handled; False before the start, while rebalancing and while recovering."""
         return self._stage.is_ready
+
+    def why_not_ready(self) -> list[str]:
+        """Return a sentence for everything that keeps events from being handled here."""
+        if not self.is_ready:
+            return [f"{self.app_id} waits for its partitions"]
+        reasons = []
+        if (silent := self.seconds_since_heartbeat) > self._timing.session_seconds / 2:
+            reasons.append(f"Kafka has not confirmed for {silent:.0f} s that {self.app_id} is in its group")
+        if (waiting := self._stage.outbox.seconds_unconfirmed) > UNCONFIRMED_SECONDS:
+            reasons.append(f"Kafka has confirmed no record of {self.app_id} for {waiting:.0f} s")
+        return reasons
 
     @property
     def unacked(self) -> int:

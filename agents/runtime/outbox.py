@@ -1,6 +1,7 @@
 """Everything an app sends, outputs first and then what it writes, and what of it is not confirmed yet."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -60,9 +61,15 @@ class Outbox:
     def __init__(self, producer: LogProducer) -> None:
         self._producer = producer
         self._unconfirmed: set[asyncio.Future[Any]] = set()
+        self._waiting_since = 0.0
         self._confirmed: set[PartitionState] = set()
         self._writers: deque[Writer] = deque()
         self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def seconds_unconfirmed(self) -> float:
+        """For how long Kafka has confirmed nothing of what it was sent; 0 where nothing is on its way."""
+        return time.monotonic() - self._waiting_since if self._unconfirmed else 0.0
 
     def queue_changes(self, writer: Writer) -> None:
         """Let a handled event wait for its turn to write."""
@@ -111,6 +118,8 @@ class Outbox:
         outgoing.future = future
         if change is not None:
             change.future = future
+        if not self._unconfirmed:
+            self._waiting_since = time.monotonic()
         self._unconfirmed.add(future)
         future.add_done_callback(partial(self._on_done, outgoing))
         return future
@@ -129,6 +138,7 @@ class Outbox:
 
     def _on_done(self, outgoing: Outgoing, future: "asyncio.Future[Any]") -> None:
         self._unconfirmed.discard(future)
+        self._waiting_since = time.monotonic()
         if future.cancelled():
             end_process(f"a record for {outgoing.topic} was given up by the producer", ExitCode.LOG)
         error = future.exception()

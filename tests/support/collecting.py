@@ -71,11 +71,11 @@ class FakeZuora:
 class Scene:
     """A collector with everything around it faked."""
 
-    def __init__(self, *answers: Fetched | Exception, table: FakeTable | None = None) -> None:
+    def __init__(self, *answers: Fetched | Exception, table: FakeTable | None = None, **settings: Any) -> None:
         self.zuora = FakeZuora(list(answers) or [invoice()])
         self.clock = FakeClock(NOON)
         self.table = table if table is not None else FakeTable()
-        self.collector = Collector(self.zuora, NAMES, self.table, self.clock, partitions=1)
+        self.collector = Collector(self.zuora, NAMES, self.table, self.clock, partitions=1, **settings)
 
     async def notify(self, event: FakeEvent | None = None, *, work: FakeWork | None = None) -> FakeWork:
         work = work or FakeWork(self.table)

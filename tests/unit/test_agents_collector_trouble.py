@@ -108,6 +108,15 @@ async def test_a_document_beyond_15_mb_has_failed() -> None:
     assert reason(work) == "document too large"
 
 
+async def test_a_document_beyond_what_a_topic_takes_has_failed() -> None:
+    work = await Scene(invoice(comments="x" * 2_000_000), largest_document_bytes=2_000_000).notify()
+
+    assert documents(work) == []
+    assert statuses(work) == [(None, Status.RECEIVED), (Status.RECEIVED, Status.FAILED)]
+    assert reason(work) == "document too large"
+    assert len(documents(await Scene(invoice(), largest_document_bytes=2_000_000).notify())) == 1
+
+
 async def test_once_the_status_is_the_bookkeeper_s_a_refusal_is_a_dead_letter() -> None:
     scene = Scene(RefusedError("Zuora: no")).knowing(captured=True, first_account="acc-1", last_account="acc-1")
     work = await scene.notify()
