@@ -23,6 +23,8 @@ class Standing:
 
     sent_at: datetime | None = None
     """When a POST was sent of which nobody knows whether it was done; None if there is none such."""
+    settle: timedelta | None = None
+    """How long after it was sent that POST may still be done; None: as long as any single one."""
     acknowledged: bool = False
     """IFS said that it was done, only not under which number."""
     duplicate: Judgement | None = None
@@ -107,7 +109,7 @@ def first_step(standing: Standing) -> Step:
 
 
 def decide(standing: Standing, seen: Looked | Answered, settle: timedelta) -> tuple[Standing, Step]:
-    """Return what is known now, and the next step. `settle` is how long after it was sent a POST may still be done."""
+    """Return what is known now, and the next step. `settle`: how long after it was sent a single POST may be done."""
     return _after_look(standing, seen, settle) if isinstance(seen, Looked) else _after_answer(standing, seen)
 
 
@@ -118,7 +120,7 @@ def _after_look(standing: Standing, seen: Looked, settle: timedelta) -> tuple[St
     if needs_all and not seen.complete:
         return standing, Look(complete=True)
     if standing.sent_at is not None:
-        settled_at = standing.sent_at + settle
+        settled_at = standing.sent_at + (standing.settle or settle)
         if seen.began_at < settled_at:
             looks = standing.looks + 1
             return replace(standing, looks=looks), Look(complete=True, pause=Pause(looks, until=settled_at))
@@ -129,7 +131,7 @@ def _after_look(standing: Standing, seen: Looked, settle: timedelta) -> tuple[St
             )
     if standing.duplicate:
         return standing, Rejected(standing.duplicate)
-    return replace(standing, sent_at=None, looks=0), Post(seen.tag, absent_after=standing.sent_at)
+    return replace(standing, sent_at=None, settle=None, looks=0), Post(seen.tag, absent_after=standing.sent_at)
 
 
 def _after_answer(standing: Standing, seen: Answered) -> tuple[Standing, Step]:
@@ -138,9 +140,9 @@ def _after_answer(standing: Standing, seen: Answered) -> tuple[Standing, Step]:
         case Verdict.DONE if seen.created.number:
             return standing, Posted(Found(seen.created.number), was_found=False)
         case Verdict.DONE:
-            return replace(standing, sent_at=seen.sent_at, acknowledged=True), Look(complete=True)
+            return replace(standing, sent_at=seen.sent_at, settle=None, acknowledged=True), Look(complete=True)
         case Verdict.UNCERTAIN:
-            return replace(standing, sent_at=seen.sent_at), Look(complete=True)
+            return replace(standing, sent_at=seen.sent_at, settle=None), Look(complete=True)
         case Verdict.DUPLICATE:
             return replace(standing, duplicate=judgement), Look(complete=True)
         case Verdict.STALE | Verdict.BUSY | Verdict.UNAUTHORIZED | Verdict.DATABASE:

@@ -1,19 +1,21 @@
 """The poster's agent: takes each voucher command to its outcome; what is in trouble waits beside the road."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 
+from agents.poster.batching import Batching, Results
 from agents.poster.breaker import Breaker
 from agents.poster.budget import RecordedBudget
-from agents.poster.carrying import Carrying, Delayed
+from agents.poster.carrying import Carrying, Delayed, Task
 from agents.poster.metrics import BACKLOG, OUTCOMES, WAITING
 from agents.poster.pauses import Pauses
+from agents.poster.road import Ahead, Road
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
 from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
 from agents.poster.telling import outcome_message
-from agents.runtime import Event, OpenWork, StateTable, Work, send_message
+from agents.runtime import Event, OpenWork, StateTable, Work, handling, send_message
 from schemas import topics
 from schemas.base import utc_now
 from schemas.envelope import decode_any
@@ -73,6 +75,7 @@ class Poster:
         self._budget = RecordedBudget(ifs.service, commands, clock)
         self._room = WaitingRoom(waiting, most=most_waiting)
         self._breaker = Breaker(back_off or BackOff())
+        self._road = Road()
         self._carrying = Carrying(
             ifs,
             names=names,
@@ -83,25 +86,25 @@ class Poster:
             back_off=back_off or BackOff(),
             is_heard=is_heard,
         )
+        self._batching = Batching(self._carrying, settings.batch_size if settings.posting == "voucher-set" else 1)
 
-    async def on_event(self, event: Event, work: Work) -> None:
-        """Handle a command, or a tick that wakes those who wait.
+    async def on_events(self, taken: Sequence[tuple[Event, Work]]) -> None:
+        """Take events, commands or ticks, and carry what has its turn; called again as long as commands are left.
 
         Raises:
             ConnectorError: nothing can be posted safely (a look-up is refused, no tag is given); one clear line.
 
         """
         try:
-            if event.topic == self._names.public(topics.VOUCHER_COMMAND):
-                await self.on_command(event, work)
-            elif event.key == TICK:
-                await self.on_tick(work)
-            else:
-                send_message(
-                    work, dead_letter(self._names.public(topics.DEAD_LETTER), event, "no tick of the poster's")
-                )
+            self._road.forget_abandoned()
+            for event, work in taken:
+                with handling(work):
+                    await self._take(event, work)
+            if self._road:
+                await self._take_turn()
         except BaseException:
-            self._room.forget()  # what was written for this event may be dropped
+            self._room.forget()  # what was written for these events may be dropped
+            self._road.clear()
             raise
         finally:
             WAITING.set(len(self._room))
@@ -122,39 +125,94 @@ class Poster:
             return None
         return self._breaker.until or due
 
-    async def on_command(self, event: Event, work: Work) -> None:
-        """Take one command to its outcome, or into the waiting room. Raises like `on_event`."""
-        try:
-            command = _read(event)
-        except UnreadableError as error:
-            send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
+    async def _take(self, event: Event, work: Work) -> None:
+        """Handle a tick; put a command on the road, unless it cannot be read or is another app's."""
+        if event.topic != self._names.public(topics.VOUCHER_COMMAND):
+            await self._on_word(event, work)
+        elif command := self._read(event, work):
+            traceparent = event.headers.get("traceparent", b"").decode(errors="replace") or None
+            self._road.add(Ahead(command, event, work, traceparent))
             return
-        if command.app_id != self._app_id:
-            log.info("command of another app passed over", app_id=command.app_id, record=command.record_id)
-            return
-        traceparent = event.headers.get("traceparent", b"").decode(errors="replace") or None
-        entry = read_entry(self._commands.get(command_key(command.command_id)))
-        if isinstance(entry, Outcome):
-            self._tell(work, command, entry, traceparent)
-            return
-        await self._begin()
-        if self._room.has(command.command_id):
-            return
-        await self._make_way(work)
-        await self._retry_next(work)
-        newcomer = self._newcomer(event, command, traceparent)
-        if self._room.has_account(command.account_id):
-            self._room.put(newcomer, event.value or b"")
-        elif delayed := await self._carried(command, work, newcomer):
-            self._room.put(delayed, event.value or b"")
+        await work.finish()
 
-    async def on_tick(self, work: Work) -> None:
-        """Try again whose turn it is, if anybody's. Raises like `on_event`."""
+    async def _on_word(self, event: Event, work: Work) -> None:
+        """Try again whose turn it is, if anybody's, when the poster's own word says that somebody is due."""
+        if event.key != TICK:
+            send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, "no tick of the poster's"))
+            return
         await self._begin()
         now = self._clock()
         if self._pauses.all_paused or (self._breaker.until or now) > now:
             return
         await self._retry_next(work, probe=self._breaker.is_open)
+
+    def _read(self, event: Event, work: Work) -> Command | None:
+        try:
+            command = _read(event)
+        except UnreadableError as error:
+            send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
+            return None
+        if command.app_id != self._app_id:
+            log.info("command of another app passed over", app_id=command.app_id, record=command.record_id)
+            return None
+        return command
+
+    async def _take_turn(self) -> None:
+        """Carry a change set of the company whose turn it is to its outcomes, or into the waiting room."""
+        turn = self._road.turn(self._batching.size)
+        with handling(turn[0].work):
+            await self._begin()
+        turn = [one for one in turn if not await self._is_known(one)]
+        if not turn:
+            return
+        lead = turn[0].work
+        with handling(lead):
+            await self._make_way(lead)
+            await self._retry_next(lead)
+        await self._carry_new([one for one in turn if not await self._follows(one)])
+        if not lead.is_handled:
+            await lead.confirmed()  # it stays on the road; what it wrote for those in the room is not to wait for it
+
+    async def _is_known(self, one: Ahead) -> bool:
+        """Tell the outcome again of a command that has one; let go of it also if it waits in the room."""
+        with handling(one.work):
+            entry = read_entry(self._commands.get(command_key(one.command.command_id)))
+            if isinstance(entry, Outcome):
+                self._tell(one.work, one.command, entry, one.traceparent)
+            elif not self._room.has(one.command.command_id):
+                return False
+        await self._leave(one)
+        return True
+
+    async def _follows(self, one: Ahead) -> bool:
+        """Let a command wait behind those of its account in the room; a full room lets it stay on the road."""
+        if not self._room.has_account(one.command.account_id):
+            return False
+        if not self._room.is_full:
+            with handling(one.work):
+                self._room.put(self._newcomer(one), one.event.value or b"")
+            await self._leave(one)
+        return True
+
+    async def _carry_new(self, turn: Sequence[Ahead]) -> None:
+        tasks: dict[str, Task] = {}
+        for one in turn:  # the same command a second time stays on the road until the first has its outcome
+            tasks.setdefault(one.command.command_id, Task(one.command, one.work, one.traceparent))
+        if not tasks:
+            return
+        results = await self._carried(list(tasks.values()))
+        for one in turn:
+            result = results.pop(one.command.command_id, None)
+            if result is None:
+                continue
+            if isinstance(result, Delayed):
+                with handling(one.work):
+                    self._room.put(_delayed(self._newcomer(one), result), one.event.value or b"")
+            await self._leave(one)
+
+    async def _leave(self, one: Ahead) -> None:
+        self._road.remove(one)
+        await one.work.finish()
 
     async def _begin(self) -> None:
         await self._budget.take_over()
@@ -181,54 +239,75 @@ class Poster:
                 await self._pauses.changed((due - now).total_seconds() if due else None)
 
     async def _retry_next(self, work: Work, *, probe: bool = False) -> bool:
-        """Try the one again whose turn it is; False if it is nobody's. A `probe` does not wait until it is due."""
-        waiting = self._room.take_turn(self._may_post, None if probe else self._clock())
-        if waiting is None:
+        """Try those again whose turn it is; False if it is nobody's. A `probe` is one, and does not wait until due."""
+        now = self._clock()
+        head = self._room.take_turn(self._may_post, None if probe else now)
+        if head is None:
             return False
+        turn = [head] if probe else [head, *self._room.companions(head, now, self._batching.size - 1)]
+        tasks = [self._task(waiting, work) for waiting in turn]
+        known = {task.command.command_id: entry for task in tasks if (entry := self._outcome(task.command))}
+        for task in tasks:  # a crash came before it was let out of the room
+            if outcome := known.get(task.command.command_id):
+                self._tell(work, task.command, outcome, task.traceparent)
+        results = known | await self._carried([task for task in tasks if task.command.command_id not in known])
+        if any(not isinstance(result, Delayed) for result in results.values()):
+            await work.confirmed()  # before they leave the room: else they could be in neither after a crash
+        for waiting in turn:
+            result = results.get(waiting.command_id)
+            if isinstance(result, Delayed):
+                self._room.update(_delayed(waiting, result))
+            elif result is not None:
+                self._room.remove(waiting)
+        return True
+
+    def _task(self, waiting: Waiting, work: Work) -> Task:
         command = decode_any({"ce_type": waiting.event_type.encode()}, self._room.command_of(waiting))
         if not isinstance(command, PostVoucher | ReverseVoucher):
             raise UnreadableError(f"a {type(command).__name__} is in the waiting room")
-        if delayed := await self._carried(command, work, waiting):
-            self._room.update(delayed)
-        else:
-            self._room.remove(waiting)
-        return True
+        return Task(command, work, waiting.traceparent, waiting.tries, waiting.told_uncertain)
 
-    async def _carried(self, command: Command, work: Work, waiting: Waiting) -> Waiting | None:
-        """Take a command to its outcome, durably; or return how it waits (on)."""
+    def _outcome(self, command: Command) -> Outcome | None:
         entry = read_entry(self._commands.get(command_key(command.command_id)))
-        if isinstance(entry, Outcome):  # a crash came before it was let out of the room
-            self._tell(work, command, entry, waiting.traceparent)
-            await work.confirmed()
-            return None
-        self._company = command.company
-        answered = self._service.answered
-        result = await self._carrying.carry(
-            command, work, waiting.traceparent, tries=waiting.tries, told_uncertain=waiting.told_uncertain
-        )
-        if self._service.answered > answered:
-            self._breaker.answered()
-        if isinstance(result, Delayed):
-            if self._service.answered == answered and not result.is_paused:
-                self._breaker.unanswered(command.account_id, self._clock(), result.why)
-            log.info("a command waits", record=command.record_id, until=f"{result.due:%H:%M:%SZ}", why=result.why)
-            changes = {"due": result.due, "why": result.why, "tries": result.tries}
-            return waiting.model_copy(update=changes | {"told_uncertain": result.told_uncertain})
-        self._commands[command_key(command.command_id)] = written(result)
-        self._tell(work, command, result, waiting.traceparent)
-        self._log(command, result)
-        await work.confirmed()  # before the command leaves the room: else it could be in neither after a crash
-        return None
+        return entry if isinstance(entry, Outcome) else None
 
-    def _newcomer(self, event: Event, command: Command, traceparent: str | None) -> Waiting:
-        now = self._clock()
+    async def _carried(self, tasks: Sequence[Task]) -> Results:
+        """Take commands of one company to their outcomes, which are written and told; or return how they wait (on)."""
+        if not tasks:
+            return {}
+        self._company = tasks[0].command.company
+        answered = self._service.answered
+        results = await self._batching.carry(tasks)
+        is_answered = self._service.answered > answered
+        if is_answered:
+            self._breaker.answered()
+        for task in tasks:
+            result = results.get(task.command.command_id)
+            if isinstance(result, Delayed):
+                if not (is_answered or result.is_paused):
+                    self._breaker.unanswered(task.command.account_id, self._clock(), result.why)
+                log.info(
+                    "a command waits", record=task.command.record_id, until=f"{result.due:%H:%M:%SZ}", why=result.why
+                )
+            elif result is not None:
+                self._note(task, result)
+        return results
+
+    def _note(self, task: Task, outcome: Outcome) -> None:
+        with handling(task.work):
+            self._commands[command_key(task.command.command_id)] = written(outcome)
+        self._tell(task.work, task.command, outcome, task.traceparent)
+        self._log(task.command, outcome)
+
+    def _newcomer(self, one: Ahead) -> Waiting:
+        now, command = self._clock(), one.command
         return Waiting(
             command_id=command.command_id,
             account_id=command.account_id,
             company=command.company,
-            offset=event.offset,
+            offset=one.event.offset,
             event_type=type(command).__name__,
-            traceparent=traceparent,
+            traceparent=one.traceparent,
             since=now,
             due=now,
             why="an earlier command of the account waits",
@@ -251,6 +330,11 @@ class Poster:
             kind = "rejected"
             log.warning("IFS refused a voucher", reason=outcome.reason, code=outcome.code, **facts)
         OUTCOMES.labels(kind).inc()
+
+
+def _delayed(waiting: Waiting, delayed: Delayed) -> Waiting:
+    changes = {"due": delayed.due, "why": delayed.why, "tries": delayed.tries}
+    return waiting.model_copy(update=changes | {"told_uncertain": delayed.told_uncertain})
 
 
 def _read(event: Event) -> Command:

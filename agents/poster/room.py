@@ -139,6 +139,11 @@ class WaitingRoom:
         self._served[turn.company] = self._turns
         return turn
 
+    def companions(self, head: Waiting, until: datetime, most: int) -> list[Waiting]:
+        """Return others of the same company that are due and may go with it: one of each account."""
+        others = (one for one in self._heads(lambda company: company == head.company) if one is not head)
+        return sorted((one for one in others if one.due <= until), key=lambda one: (one.due, one.offset))[:most]
+
     def _heads(self, may: Callable[[str], bool]) -> Iterator[Waiting]:
         return (queue[0] for queue in self._accounts.values() if may(queue[0].company))
 

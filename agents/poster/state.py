@@ -19,6 +19,8 @@ class Intent(Model):
     rate: KnownRate
     acknowledged: bool = False
     """IFS answered that it was done, without a number."""
+    settle_seconds: float | None = None
+    """How long after it was sent it may still be done, where many in one request may take longer than one."""
 
 
 class PostedOutcome(Model):

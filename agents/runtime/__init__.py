@@ -13,7 +13,7 @@ from agents.runtime.stage import BeforeEvents, OpenWork
 from agents.runtime.table import StateTable
 from agents.runtime.timing import Timing
 from agents.runtime.window import Handler
-from agents.runtime.work import Abandoned, Event, NotInHandlerError, Work, send_message
+from agents.runtime.work import Abandoned, Event, NotInHandlerError, Work, handling, send_message
 
 __all__ = [
     "Abandoned",
@@ -28,6 +28,7 @@ __all__ = [
     "Timing",
     "Work",
     "end_process",
+    "handling",
     "run_process",
     "send_message",
 ]

@@ -71,28 +71,38 @@ class Window:
     async def run(self, stream: AsyncIterator[Any]) -> None:
         """Take events for ever; `stream` yields the framework's events."""
         async for received in stream:
-            message = received.message
-            self._partitions.taken(message)
-            await self._wait_for_room()
-            if not self._partitions.is_current(message):
-                continue  # read before a rebalance: whoever has the partition now reads it again
-            tp = TopicPartition(message.topic, message.partition)
-            if not self._partitions.sequence.follows(tp, message.offset):
-                await self._partitions.sequence.explain(tp, message.offset)
-                if self._closed or not self._partitions.is_current(message):
-                    continue
-                self._partitions.sequence.follows(tp, message.offset)
-            await self._start(tp, _event(message))
+            if event := await self._admitted(received):
+                await self._start(event)
+
+    async def _admitted(self, received: Any) -> Event | None:
+        """Return the event that was received; None if it is another assignment's."""
+        message = received.message
+        self._partitions.taken(message)
+        await self._wait_for_room()
+        if not self._partitions.is_current(message):
+            return None  # read before a rebalance: whoever has the partition now reads it again
+        tp = TopicPartition(message.topic, message.partition)
+        if not self._partitions.sequence.follows(tp, message.offset):
+            await self._partitions.sequence.explain(tp, message.offset)
+            if self._closed or not self._partitions.is_current(message):
+                return None
+            self._partitions.sequence.follows(tp, message.offset)
+        return _event(message)
 
     async def _wait_for_room(self) -> None:
         while self._closed or len(self._running) >= self._size or self._unacked >= self._span:
             self._room.clear()
             await self._room.wait()
 
-    async def _start(self, tp: TopicPartition, event: Event) -> None:
+    def _open(self, event: Event) -> Work:
+        tp = TopicPartition(event.topic, event.partition)
         work = self._partitions.open_event_work(event, lambda _: self._acknowledge(tp))
         self._queues[tp].append((event.offset, work))
         self._unacked += 1
+        return work
+
+    async def _start(self, event: Event) -> None:
+        work = self._open(event)
         if self._size == 1:
             await self._run_here(event, work)
             return
@@ -112,7 +122,7 @@ class Window:
             await self._handle(event, work)
         finally:
             self._running.pop(work, None)
-            if not work.is_current:
+            if self._is_cut_off(work):
                 while task.cancelling():  # the cancellation was for the handler; the agent goes on
                     task.uncancel()
             current_work.set(None)
@@ -128,14 +138,20 @@ class Window:
         current_work.set(work)
         try:
             work.check()
-            await self._handler(event, work)
-            await work.finish()
+            await self._let_handle(event, work)
         except asyncio.CancelledError as error:
-            if work.is_current:
+            if not self._is_cut_off(work):
                 end_process(f"the handler of {work.label} was cancelled", ExitCode.HANDLER, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the framework, which would ack
-            if work.is_current:
+            if not self._is_cut_off(work):
                 end_process(f"the handler of {work.label} failed", ExitCode.HANDLER, error)
+
+    async def _let_handle(self, event: Event, work: Work) -> None:
+        await self._handler(event, work)
+        await work.finish()
+
+    def _is_cut_off(self, work: Work) -> bool:
+        return not work.is_current
 
     def _on_end(self, work: Work, key: Hashable, task: "asyncio.Task[Any]") -> None:
         self._running.pop(work, None)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -239,6 +240,16 @@ def send_message(work: Work, message: Message) -> Sending:
 
 current_work: ContextVar[Work | None] = ContextVar("current_work", default=None)
 """The work whose handler is running in this task; tasks started by the handler inherit it."""
+
+
+@contextmanager
+def handling(work: Work) -> Iterator[None]:
+    """Write to tables for `work`, where one handler has several events in hand."""
+    token = current_work.set(work)
+    try:
+        yield
+    finally:
+        current_work.reset(token)
 
 
 def working() -> Work:

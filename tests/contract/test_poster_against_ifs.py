@@ -119,7 +119,7 @@ async def test_what_is_no_command_goes_to_the_dead_letters_whole(desk: Desk) -> 
         work = FakeWork(desk.table)
         event = fake_event(COMMANDS, "10", command())
         broken = type(event)(event.topic, event.key, b'{"half', event.headers, offset=17)
-        await poster.on_command(cast("Any", broken), cast("Any", work))
+        await poster.on_events(cast("Any", [(broken, work)]))
 
     [letter] = work.to(NAMES.public(topics.DEAD_LETTER))
     assert letter.value == b'{"half'

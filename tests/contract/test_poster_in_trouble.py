@@ -165,7 +165,7 @@ async def test_a_token_that_is_refused_is_renewed_and_the_post_is_done_once(desk
         for number in (1, 2):
             work = FakeWork(desk.table)
             event = fake_event(COMMANDS, "10", command(f"INV{number}-AAAABBBBCCCCDDDDEEEE"))
-            await poster.on_command(cast("Any", event), cast("Any", work))
+            await poster.on_events(cast("Any", [(event, work)]))
             desk.sandbox.revoke_tokens()
 
     assert len(desk.vouchers("INV2-AAAABBBBCCCCDDDDEEEE")) == 1

@@ -108,7 +108,7 @@ async def test_a_reversal_without_company_amounts_is_a_dead_letter_and_nothing_i
     async with desk.poster() as poster:
         work = FakeWork(desk.table)
         event = fake_event(COMMANDS, "10", reversal_of(first, rows=tuple(bare)))
-        await poster.on_command(cast("Any", event), cast("Any", work))
+        await poster.on_events(cast("Any", [(event, work)]))
 
     [letter] = work.to(NAMES.public(topics.DEAD_LETTER))
     assert "amounts in the company's currency" in header(letter, "dlq.reason")

@@ -124,7 +124,7 @@ async def test_a_no_that_was_kept_is_read_again_before_anything_is_rejected(desk
         async def carry(reference: str) -> str:
             work = FakeWork(desk.table)
             event = fake_event(COMMANDS, "10", command(reference))
-            await poster.on_command(cast("Any", event), cast("Any", work))
+            await poster.on_events(cast("Any", [(event, work)]))
             return dict(work.sent[-1].headers)["ce_type"].decode()
 
         assert await carry("INV1-A") == "VoucherRejected"
@@ -138,7 +138,7 @@ async def test_a_yes_that_is_kept_leaves_it_to_ifs(desk: Desk) -> None:
     async with desk.poster() as poster:
         for reference in ("INV1-A", "INV2-A"):
             work = FakeWork(desk.table)
-            await poster.on_command(cast("Any", fake_event(COMMANDS, "10", command(reference))), cast("Any", work))
+            await poster.on_events(cast("Any", [(fake_event(COMMANDS, "10", command(reference)), work)]))
             desk.sandbox.companies["10"].closed_periods.add((2026, 7))
     assert b"ORA-20110: UserGroupPeriod.USRGRPPER" in (work.sent[-1].value or b"")
 

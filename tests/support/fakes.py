@@ -73,6 +73,13 @@ class FakeWork:
         """How many messages were confirmed by each call of `confirmed`."""
         self._table = table
         self._crash_at = crash_at
+        self.is_current = True
+        self.is_handled = False
+
+    async def finish(self) -> None:
+        """The handler is through with this event; counts as a confirmation."""
+        await self.confirmed()
+        self.is_handled = True
 
     def send(
         self,

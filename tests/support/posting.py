@@ -188,7 +188,10 @@ class Desk:
     async def _handle(self, poster: Poster, event: FakeEvent, crash_at: int) -> None:
         work = DeskWork(self.table, self.waiting, crash_at=crash_at)
         try:
-            await poster.on_event(cast("Any", event), cast("Any", work))
+            taken = [(event, work)]
+            while taken or not work.is_handled:
+                await poster.on_events(cast("Any", taken))
+                taken = []
             self.table.confirm()
             self.waiting.confirm()
         finally:

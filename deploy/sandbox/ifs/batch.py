@@ -7,6 +7,7 @@ Parts after a failed one are not run unless `Prefer: odata.continue-on-error` as
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -61,6 +62,8 @@ async def post_batch(request: web.Request) -> web.StreamResponse:
     if fault is not None and fault.kind == "other-writer":
         for company in sandbox.companies:
             booking.write_as_other(sandbox, company)
+    if fault is not None and fault.kind == "commit-late":
+        return await booking.late(sandbox, request, fault, _booking_of(sandbox, request, operations))
     answers = _run_all(sandbox, request, operations)
     if fault is not None and fault.kind == "commit-then-drop":
         return booking.drop(request)
@@ -159,17 +162,33 @@ def _relative(path: str) -> str:
 
 def _change(sandbox: IfsSandbox, request: web.Request, change_set: ChangeSet) -> list[Answer] | Answer:
     """Book all vouchers of a change set or none; one error answer stands for all."""
+    checked = _all_checked(sandbox, request, change_set)
+    if isinstance(checked, Answer):
+        return checked
+    booked = [
+        (booking.book(sandbox, header, rows), part)
+        for (header, rows), part in zip(checked, change_set.parts, strict=True)
+    ]
+    return [_created(request, voucher, part) for voucher, part in booked]
+
+
+def _all_checked(
+    sandbox: IfsSandbox, request: web.Request, change_set: ChangeSet
+) -> list[tuple[Json, list[Json]]] | Answer:
     checked = []
     for part in change_set.parts:
         try:
             checked.append(_checked(sandbox, request, part))
         except OdataError as error:
             return Answer(error.status, error.body(), error.headers or {}, part.content_id)
-    booked = [
-        (booking.book(sandbox, header, rows), part)
-        for (header, rows), part in zip(checked, change_set.parts, strict=True)
-    ]
-    return [_created(request, voucher, part) for voucher, part in booked]
+    return checked
+
+
+def _booking_of(sandbox: IfsSandbox, request: web.Request, operations: list[Part | ChangeSet]) -> Callable[[], object]:
+    """Check all change sets now; return what books those that keep the rules, whatever is booked in between."""
+    checked = [_all_checked(sandbox, request, each) for each in operations if isinstance(each, ChangeSet)]
+    vouchers = [voucher for each in checked if not isinstance(each, Answer) for voucher in each]
+    return lambda: [booking.book(sandbox, header, rows) for header, rows in vouchers]
 
 
 def _checked(sandbox: IfsSandbox, request: web.Request, part: Part) -> tuple[Json, list[Json]]:

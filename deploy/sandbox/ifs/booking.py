@@ -39,7 +39,7 @@ async def commit(
     """Book header and rows and answer, or go wrong as ordered."""
     header, rows = checked_voucher
     if fault is not None and fault.kind == "commit-late":
-        return await _commit_late(sandbox, request, fault, header, rows)
+        return await late(sandbox, request, fault, lambda: book(sandbox, header, rows))
     voucher = book(sandbox, header, rows)
     if fault is not None and fault.kind == "commit-then-drop":
         return drop(request)
@@ -126,8 +126,8 @@ def timed_out(seconds: float) -> OdataError:
     )
 
 
-async def _commit_late(
-    sandbox: IfsSandbox, request: web.Request, fault: Fault, header: Json, rows: list[Json]
+async def late(
+    sandbox: IfsSandbox, request: web.Request, fault: Fault, book_now: Callable[[], object]
 ) -> web.StreamResponse:
     """Commit after the ordered time whatever the client does.
 
@@ -136,7 +136,7 @@ async def _commit_late(
 
     async def commit() -> None:
         await asyncio.sleep(fault.seconds)
-        book(sandbox, header, rows)
+        book_now()
         sandbox.counts["committedLate"] += 1
 
     task = asyncio.get_running_loop().create_task(commit())

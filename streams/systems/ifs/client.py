@@ -12,12 +12,15 @@ from streams.settings import IfsSettings
 from streams.systems.ifs import odata
 from streams.systems.ifs.accounting_rules import AccountingRules
 from streams.systems.ifs.basics import Basics
+from streams.systems.ifs.change_set import ChangeSetPosting
 from streams.systems.ifs.entry_assistant import EntryAssistantPosting
 from streams.systems.ifs.posting import Posting, number_of
 from streams.systems.ifs.service import Page, Service
 from streams.systems.ifs.voucher_set import VoucherSetPosting
 
 HOLD_ROWS = ("VoucherRowsAnalysis", "VoucherRowSet")
+MOST_ROWS = 1_000
+"""Rows asked for where the rows of many vouchers are looked for; below the 5,000 at which IFS is said to fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class IfsClient:
             if settings.posting == "entry-assistant"
             else VoucherSetPosting(service, settings)
         )
+        self.change_sets = ChangeSetPosting(service, settings)
         self._settings = settings
         self._has_hold_rows = True
 
@@ -135,7 +139,8 @@ class IfsClient:
         tag = None
         for chunk, condition in odata.chunked(url, odata.equal("Company", company), "VoucherText2", references):
             query = odata.query(filter=condition, top=len(chunk) + 1)
-            rows, tag = await self._look(projection, entity_set, query)
+            rows, newer_tag = await self._look(projection, entity_set, query)
+            tag = tag or newer_tag  # the first: it is old if anything came between it and the last chunk
             for row in rows:
                 reference, number = _matching(row, "VoucherText2", chunk), _number(row, company)
                 known = found.get(reference)
@@ -144,32 +149,57 @@ class IfsClient:
                     found[reference] = _found(row, number)
         return Held(found, tag)
 
+    async def look_beyond_hold(self, company: str, references: Sequence[str]) -> dict[str, Found]:
+        """Look in the hold table and then in the ledger; the caller looks in the hold table again afterwards.
+
+        A voucher on its way from one to the other can be in neither for a moment. Raises like `look_in_hold`.
+        """
+        found = dict((await self.look_in_hold(company, references)).found)
+        for look in (self._rows_in_hold, self._rows_in_ledger):
+            if missing := [reference for reference in references if reference not in found]:
+                found |= await look(company, missing)
+        return found
+
     async def look_in_ledger(self, company: str, reference: str) -> Found | None:
         """Look in the general ledger, where a voucher goes when IFS updates it. Raises like `look_in_hold`."""
-        settings = self._settings
-        return await self._look_at_rows(settings.gl_projection, settings.gl_entity_set, company, reference)
+        return (await self._rows_in_ledger(company, [reference])).get(reference)
 
     async def look_in_hold_rows(self, company: str, reference: str) -> Found | None:
-        """Look at the hold table's rows, whose reference nobody edits, unlike the voucher's text; None if not there.
+        """Look at the hold table's rows, whose reference nobody edits, unlike the voucher's text; None if not there."""
+        return (await self._rows_in_hold(company, [reference])).get(reference)
 
-        Not every tenant grants this set. It can only add evidence that something is there, so without it the look-up
-        of vouchers decides alone.
+    async def _rows_in_ledger(self, company: str, references: Sequence[str]) -> dict[str, Found]:
+        settings = self._settings
+        return await self._look_at_rows(settings.gl_projection, settings.gl_entity_set, company, references)
+
+    async def _rows_in_hold(self, company: str, references: Sequence[str]) -> dict[str, Found]:
+        """Not every tenant grants this set.
+
+        It can only add evidence that something is there, so without it the look-up of vouchers decides alone.
         """
         if not self._has_hold_rows:
-            return None
+            return {}
         try:
-            return await self._look_at_rows(*HOLD_ROWS, company, reference)
+            return await self._look_at_rows(*HOLD_ROWS, company, references)
         except (LookUpRefusedError, RefusedError):
             self._has_hold_rows = False
-            return None
+            return {}
 
-    async def _look_at_rows(self, projection: str, entity_set: str, company: str, reference: str) -> Found | None:
-        condition = odata.all_of(odata.equal("Company", company), odata.equal("ReferenceNumber", reference))
-        rows, _ = await self._look(projection, entity_set, odata.query(filter=condition, top=1))
-        for row in rows:
-            _matching(row, "ReferenceNumber", [reference])
-            return _found(row, _number(row, company))
-        return None
+    async def _look_at_rows(
+        self, projection: str, entity_set: str, company: str, references: Sequence[str]
+    ) -> dict[str, Found]:
+        found: dict[str, Found] = {}
+        url = self.service.url(projection, entity_set)
+        for chunk, condition in odata.chunked(url, odata.equal("Company", company), "ReferenceNumber", references):
+            top = 1 if len(chunk) == 1 else MOST_ROWS
+            rows, _ = await self._look(projection, entity_set, odata.query(filter=condition, top=top))
+            for row in rows:
+                reference = _matching(row, "ReferenceNumber", chunk)
+                found.setdefault(reference, _found(row, _number(row, company)))
+            if len(chunk) > 1 and len(rows) >= MOST_ROWS:  # those that are missing may have had no room
+                for missing in (reference for reference in chunk if reference not in found):
+                    found |= await self._look_at_rows(projection, entity_set, company, [missing])
+        return found
 
     async def _look(self, projection: str, entity_set: str, query: str) -> tuple[list[dict[str, Any]], str | None]:
         try:

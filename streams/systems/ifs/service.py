@@ -127,6 +127,12 @@ class Service:
             await self._session.request(method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True)
         )
 
+    async def write_batch(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+        """Send a batch that writes; the rest as with `write`."""
+        return self._noted(
+            await self._session.request("POST", url, data=body, headers=headers, timeout=timeout_seconds, is_write=True)
+        )
+
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
         try:
