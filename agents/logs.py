@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,31 @@ MASK = "***"
 # Libraries that tell of every heartbeat or request at INFO.
 QUIET_LOGGERS = ("aiokafka", "faust", "mode", "aiohttp.access", "asyncio")
 
+REPEATED_SECONDS = 60.0
+"""A line of these libraries that was said is not said again for so long: while Kafka is away each of its clients would
+say the same three lines ten times a second."""
+MOST_REMEMBERED = 1_000
+
+
+class SaidOnce(logging.Filter):
+    """Lets the same line of a library that repeats itself through once a minute; our own always."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[tuple[str, int, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is to be said; lines that differ in their arguments only are the same."""
+        if record.name.partition(".")[0] not in QUIET_LOGGERS:
+            return True
+        line, now = (record.name, record.levelno, str(record.msg)), time.monotonic()
+        if now - self._said_at.get(line, -REPEATED_SECONDS) < REPEATED_SECONDS:
+            return False
+        if len(self._said_at) >= MOST_REMEMBERED:
+            self._said_at.clear()
+        self._said_at[line] = now
+        return True
+
 
 def configure_logging(log_format: Literal["console", "json"], level: int = logging.INFO) -> None:
     """Send all logs of this process, the libraries' too, to standard error, as lines for people or as JSON."""
@@ -32,6 +58,7 @@ def configure_logging(log_format: Literal["console", "json"], level: int = loggi
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SaidOnce())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

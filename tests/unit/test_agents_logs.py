@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -88,3 +89,22 @@ def test_names_that_only_sound_near_a_secret_are_kept() -> None:
     event = {"event": "e", "key": "A1", "account": "A2", "missing": None, "token": None, "has_token": True}
 
     assert mask_secrets(None, "info", dict(event)) == event
+
+
+def test_what_a_library_says_again_and_again_is_said_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("agents.logs.time", SimpleNamespace(monotonic=lambda: now[0]))
+    configure_logging("json")
+    for node in range(50):
+        logging.getLogger("aiokafka.conn").error("Unable connect to node with id %s", node)
+        logging.getLogger("zuora").error("ours is always said")
+    now[0] += 60
+    logging.getLogger("aiokafka.conn").error("Unable connect to node with id %s", 51)
+
+    lines = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in lines if "Unable" in line] == [
+        f"Unable connect to node with id {node}" for node in (0, 51)
+    ]
+    assert lines.count("ours is always said") == 50
