@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from schemas.vouchers import VoucherRow
 from streams.accounting.money import ZERO, rounded
+
+MOST_DIGITS = 100
+"""Room for the largest amount at the largest rate; with the usual 28 digits such a pair would end the poster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,10 @@ def convert(rows: Sequence[VoucherRow], rest_row: int, rate: Rate, company_decim
     leave it at zero or below where all rows are of a few minor units.
     """
     unit = Decimal(1).scaleb(-company_decimals)
-    # Debit positive, so that the sum of all is what does not balance.
-    amounts = [rounded(rate.convert((row.debit or ZERO) - (row.credit or ZERO)), unit) for row in rows]
-    amounts[rest_row] -= sum(amounts, ZERO)
+    with localcontext(prec=MOST_DIGITS):
+        # Debit positive, so that the sum of all is what does not balance.
+        amounts = [rounded(rate.convert((row.debit or ZERO) - (row.credit or ZERO)), unit) for row in rows]
+        amounts[rest_row] -= sum(amounts, ZERO)
     return tuple(_with_company_amount(row, amount) for row, amount in zip(rows, amounts, strict=True))
 
 

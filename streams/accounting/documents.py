@@ -90,7 +90,7 @@ def _unposted(captured: DocumentCaptured) -> LedgerDocument:
         posts=False,
         currency=text(source, "currency") or captured.currency or "",
         dated=day(source, names.dated),
-        amount=amount(source, names.amount) or captured.amount or ZERO,
+        amount=amount(source, names.amount) or amount({"amount": captured.amount}, "amount") or ZERO,
     )
 
 

@@ -11,6 +11,8 @@ Json = Mapping[str, Any]
 
 LARGEST_EXPONENT = 18
 """Amounts of 10^18 and more are a fault of their sender; their arithmetic would also leave the 28 digits of decimal."""
+MOST_DECIMALS = 20
+"""Zuora's taxes have up to ten or so; 1E-999999999 is a decimal too, and written out it would be a gigabyte."""
 
 
 def text(source: Json, name: str, where: str = "") -> str:
@@ -34,7 +36,8 @@ def amount(source: Json, name: str, where: str = "") -> Decimal | None:
     """Return a field as a decimal, or None.
 
     Raises:
-        UnreadableError: it is no number, not finite, too large, or a float (which has lost its digits already).
+        UnreadableError: it is no number, not finite, too large, of too many decimals, or a float (which has lost its
+            digits already).
 
     """
     value = source.get(name)
@@ -46,7 +49,8 @@ def amount(source: Json, name: str, where: str = "") -> Decimal | None:
         number = Decimal(value)
     except InvalidOperation:
         raise UnreadableError(f"{where}{name}: not a decimal number") from None
-    if not number.is_finite() or number.adjusted() >= LARGEST_EXPONENT:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MOST_DECIMALS or number.adjusted() >= LARGEST_EXPONENT:
         raise UnreadableError(f"{where}{name}: not an amount of money")
     return number
 

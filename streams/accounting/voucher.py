@@ -103,7 +103,9 @@ def rest_row(balances: list[Balance]) -> int:
 
 
 def shortened(text: str) -> str:
-    """Return a text in one line, cut to what IFS Cloud takes."""
+    """Return a text in one line, without what cannot be printed, cut to what IFS Cloud takes."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(text.split())[:TEXT_LENGTH].rstrip()
 
 

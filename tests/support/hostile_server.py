@@ -29,6 +29,7 @@ class HostileServer:
     answer: bytes | Send = b""
     token_answer: bytes | Send = b""
     requests: list[Request] = field(default_factory=list)
+    handling: set[asyncio.Task[None]] = field(default_factory=set)
     sent_bytes: int = 0
     """Of answers that are written piece by piece (`pour`): how much the other side took."""
 
@@ -56,6 +57,9 @@ class HostileServer:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and close."""
+        if (task := asyncio.current_task()) is not None:
+            self.handling.add(task)
+            task.add_done_callback(self.handling.discard)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await _read(reader)
             self.requests.append(request)
@@ -110,3 +114,6 @@ async def hostile_server(answer: bytes | Send = b"") -> AsyncIterator[HostileSer
         yield server
     finally:
         listening.close()
+        for task in server.handling:
+            task.cancel()
+        await asyncio.gather(*server.handling, return_exceptions=True)

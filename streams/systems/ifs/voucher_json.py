@@ -8,14 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
+from streams.accounting.voucher import shortened
 
 Command = PostVoucher | ReverseVoucher
 """What asks for a voucher."""
 
 REFERENCE_SERIE = "ZUORA"
 """`ReferenceSerie` of every row: says whose `ReferenceNumber` it is."""
-LONGEST_TEXT = 200
-"""Characters that IFS takes in a row's `Text`."""
 
 
 def voucher_body(
@@ -57,7 +56,7 @@ def row_body(command: Command, row: VoucherRow, rate: Decimal, conversion_factor
         "CurrencyRate": rate,
         "ConversionFactor": conversion_factor,
         **_amounts(row),
-        "Text": row.text[:LONGEST_TEXT],
+        "Text": shortened(row.text),
         "ReferenceSerie": REFERENCE_SERIE,
         "ReferenceNumber": command.reference,
     }

@@ -14,6 +14,8 @@ from schemas.notifications import DocumentCaptured, NotificationReceived
 from streams.accounting.money import minor_unit
 from streams.systems.zuora.kinds import KINDS
 
+LONGEST_TEXT = 255
+"""Characters of a number, a name or a date that stand beside the document; it keeps them whole."""
 OF_THE_ANSWER = frozenset({"success", "processId", "requestId", "reasons", "nextPage"})
 """Fields that say something about the answer and not about the document; two of them differ every time."""
 DEEPEST = 30
@@ -68,7 +70,7 @@ class Fetched:
             amount = Decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
         except InvalidOperation:
             return None
-        return _at_places(amount, self.currency) if amount is not None and amount.is_finite() else None
+        return _at_places(amount, self.currency) if amount is not None and _is_of_a_size(amount) else None
 
     @property
     def currency(self) -> str | None:
@@ -76,11 +78,16 @@ class Fetched:
         about = (self.document.get(related.kept_as) for related in KINDS[self.document_type].related)
         owners = [self.document, *(owner for owner in about if isinstance(owner, dict))]
         found = (owner.get("currency") for owner in owners)
-        return next((currency for currency in found if isinstance(currency, str) and currency), None)
+        return next((currency[:LONGEST_TEXT] for currency in found if isinstance(currency, str) and currency), None)
 
     def _text(self, name: str) -> str | None:
         value = self.document.get(name)
-        return value if isinstance(value, str) and value else None
+        return value[:LONGEST_TEXT] if isinstance(value, str) and value else None
+
+
+def _is_of_a_size(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -MOST_DIGITS and amount.adjusted() < MOST_DIGITS
 
 
 def _at_places(amount: Decimal, currency: str | None) -> Decimal:

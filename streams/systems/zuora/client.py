@@ -14,7 +14,7 @@ from streams.systems.retry import BackOff, OnWait, persevere
 from streams.systems.session import TOO_LARGE, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 from streams.systems.zuora.accounts import AccountCache
-from streams.systems.zuora.captured import OF_THE_ANSWER, Account, Fetched, as_text
+from streams.systems.zuora.captured import LONGEST_TEXT, OF_THE_ANSWER, Account, Fetched, as_text
 from streams.systems.zuora.errors import checked, refuses_token
 from streams.systems.zuora.kinds import KINDS, Kind, Related, Rows
 
@@ -183,7 +183,8 @@ class ZuoraClient:
         body = await self.get(f"{kind.path}/{_segment(key)}")
         header = {name: value for name, value in body.items() if name not in OF_THE_ANSWER}
         for name in (kind.id, kind.account_id):
-            if not isinstance(header.get(name), str) or not header[name]:
+            told = header.get(name)
+            if not isinstance(told, str) or not 0 < len(told) <= LONGEST_KEY or not told.isprintable():
                 raise RefusedError(f"Zuora's answer for {key} has no {name}")
         if (is_id or _ID.fullmatch(key)) and header[kind.id] != key:
             raise TroubleError(f"Zuora: asked for {key} it answered with another document")  # as a mixed-up cache would
@@ -262,4 +263,4 @@ def _state(kind: Kind, header: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value[:LONGEST_TEXT] if isinstance(value, str) and value else None
