@@ -25,6 +25,7 @@ from agents.collector.metrics import on_zuora_wait
 from agents.parking import Parking
 from agents.poster.pauses import Pauses
 from agents.poster.poster import TICK, Poster
+from agents.poster.road import READ_AHEAD, READ_AHEAD_BYTES
 from agents.poster.ticking import Ticker
 from agents.runtime import Event, StateTable, StreamApp, Timing, Work, run_process
 from agents.serving import add_probes, run, start_site
@@ -32,7 +33,7 @@ from agents.tls import server_tls
 from schemas import topics
 from schemas.base import utc_now
 from schemas.credentials import System
-from schemas.topics import TABLES, TopicNames
+from schemas.topics import TABLES, TopicNames, TopicSpec
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
@@ -82,11 +83,16 @@ class Wiring:
             spec.name: app.table(
                 spec.name,
                 partitions=spec.partitions or self.settings.kafka.partitions,
-                changelog_topic=(changelog := self.names.changelog(agent, spec.name)),
-                **({"largest_record_bytes": self.producer.largest_record(changelog)} if spec.large_messages else {}),
+                changelog_topic=self.names.changelog(agent, spec.name),
+                **self._largest_entry(agent, spec),
             )
             for spec in TABLES[agent]
         }
+
+    def _largest_entry(self, agent: str, spec: TopicSpec) -> dict[str, int]:
+        if not spec.large_messages:
+            return {}
+        return {"largest_record_bytes": self.producer.largest_record(self.names.changelog(agent, spec.name))}
 
 
 async def collector(wiring: Wiring) -> StreamApp:
@@ -168,7 +174,7 @@ async def bookkeeper(wiring: Wiring) -> StreamApp:
 
 
 async def poster(wiring: Wiring) -> StreamApp:
-    """Wire the poster: one command at a time, one active in the whole group."""
+    """Wire the poster: one change set at a time, one active in the whole group."""
     app, names, settings = wiring.app("poster"), wiring.names, wiring.settings
     commands = names.public(topics.VOUCHER_COMMAND)
     await refuse_second_app(settings.kafka, agent="poster", group=app.app_id, topic=commands)
@@ -196,12 +202,12 @@ async def poster(wiring: Wiring) -> StreamApp:
         clock=utc_now,
     )
 
-    async def on_event(event: Event, work: Work) -> None:
-        await agent.on_event(event, work)
-        if event.topic == retries:
+    async def on_events(taken: Sequence[tuple[Event, Work]]) -> None:
+        await agent.on_events(taken)
+        if any(event.topic == retries for event, _ in taken):
             ticker.handled()
 
-    app.serial(topics=[commands, retries], handler=on_event)
+    app.gathered(topics=[commands, retries], handler=on_events, ahead=READ_AHEAD, ahead_bytes=READ_AHEAD_BYTES)
     app.before_events(agent.before_events)
     await wiring.resources.enter_async_context(ticker.running())
     parking = Parking(

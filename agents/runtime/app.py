@@ -13,6 +13,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from agents.runtime.failure import ExitCode, end_process
+from agents.runtime.gathering import Gatherer, GatheringWindow
 from agents.runtime.hardened_app import HardenedApp, declare_table
 from agents.runtime.outbox import Outbox
 from agents.runtime.sequence import SourceSequence, first_record_from
@@ -97,6 +98,15 @@ class StreamApp:
         `key` None (or returning None) means that order does not matter.
         """
         self._add(topics, Window(self._stage, handler, size=size, span=span, key=key))
+
+    def gathered(
+        self, *, topics: Iterable[str], handler: Gatherer, ahead: int, ahead_bytes: int, span: int = 1000
+    ) -> None:
+        """Hand one handler what is there, several events at once: it finishes their works as it is through with them.
+
+        At most `ahead` events, or about `ahead_bytes` of them, are left unfinished; see GatheringWindow.
+        """
+        self._add(topics, GatheringWindow(self._stage, handler, ahead=ahead, ahead_bytes=ahead_bytes, span=span))
 
     def before_events(self, callback: BeforeEvents) -> None:
         """Call `callback(partitions, open_work)` when partitions are new here, before any of their events.
