@@ -1,7 +1,6 @@
 """`zuora-ifs dead-letters`: what could not be read, and back in."""
 
 import asyncio
-from typing import Any
 
 import click
 
@@ -10,10 +9,8 @@ from agents.cli.output import actor_option, json_option, print_json, settings_wi
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
 from schemas.topics import DEAD_LETTER
-from streams.callouts.vocabulary import without_credentials
-from streams.dead_letters.reading import letter_named, original_headers, parked_records
+from streams.dead_letters.reading import bytes_told, headers_told, letter_named, parked_records
 from streams.dead_letters.resending import Outcome, Resending, resend
-from streams.log.reader import LogRecord
 from streams.views.dead_letters import DeadLetter
 from streams.views.json import json_value
 
@@ -53,15 +50,15 @@ def show_letter(letter_id: str, *, as_json: bool) -> None:
     settings = settings_with_kafka()
     letter = letter_named(read_model(settings, [DEAD_LETTER]), topic_names(settings), letter_id)
     (record,) = asyncio.run(parked_records(settings.kafka, [letter]))
-    headers = _headers(record)
+    headers = headers_told(record)
     if as_json:
-        print_json(json_value(letter) | {"headers": headers, "value": _bytes(record.value)})
+        print_json(json_value(letter) | {"headers": headers, "value": bytes_told(record.value)})
         return
     for name, told in _lines(letter):
         click.echo(f"{name:<10} {told}")
     print_table(["HEADER", "VALUE"], sorted(headers.items()))
     click.echo()
-    value = _bytes(record.value)
+    value = bytes_told(record.value)
     click.echo("(no value)" if value is None else value.get("text", value.get("hex")))
 
 
@@ -119,21 +116,3 @@ def _lines(letter: DeadLetter) -> list[tuple[str, object]]:
         ("resent", f"{one.at:%Y-%m-%dT%H:%M:%SZ} by {one.actor} to {one.to}: {one.reason}") for one in letter.resent
     ]
     return [*lines, *sent]
-
-
-def _headers(record: LogRecord) -> dict[str, str]:
-    """Return the original headers as text, hexadecimal where they are none, without what looks like a credential."""
-    told = {name: _bytes(value) or {} for name, value in original_headers(record).items()}
-    kept: dict[str, Any] = without_credentials(told)
-    return {name: one.get("text", one.get("hex", "")) for name, one in kept.items()}
-
-
-def _bytes(value: bytes | None) -> dict[str, str] | None:
-    """Return bytes as text, or as hexadecimal where a terminal could not show them."""
-    if value is None:
-        return None
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return {"hex": value.hex()}
-    return {"text": text} if all(one.isprintable() or one in "\t\r\n" for one in text) else {"hex": value.hex()}

@@ -7,6 +7,8 @@ from schemas.base import LEFT_OUT_IF_NONE, Amount, Date, Model, Time, Whole
 from schemas.mappings import AccountMappingSet, ChartRuleSet, CompanySet, PostingRuleSet
 from schemas.requests import PostingPaused
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected, VoucherReversed, VoucherRow
+from streams.dead_letters.resending import Outcome
+from streams.views.dead_letters import DeadLetter
 from streams.views.records import Step
 from streams.views.replay import Action
 from streams.views.summary import MissingMapping, StatusTotal
@@ -269,3 +271,40 @@ class PausesAnswer(Model):
 
     changed: bool
     paused: tuple[PostingPaused, ...]
+
+
+class LetterPage(Model):
+    """What could not be read, the last parked first."""
+
+    items: tuple[DeadLetter, ...]
+    next_cursor: str | None
+
+
+class ValueTold(Model):
+    """Bytes as text, or as hexadecimal where they are none."""
+
+    text: str | None = LEFT_OUT_IF_NONE
+    hex: str | None = LEFT_OUT_IF_NONE
+
+
+class LetterAnswer(DeadLetter):
+    """A dead letter with its original headers and bytes."""
+
+    headers: dict[str, str]
+    value: ValueTold | None
+
+
+class ResendingItem(Model):
+    """What became of a dead letter that was to be sent back."""
+
+    id: str
+    outcome: Outcome
+    sent_to: str | None
+    note: str | None
+
+
+class ResendingAnswer(Model):
+    """What was sent back; with `dryRun` nothing was."""
+
+    dry_run: bool
+    items: tuple[ResendingItem, ...]

@@ -159,11 +159,22 @@ def part_of(values: list[T], asked: ListQuery) -> tuple[tuple[T, ...], str | Non
         UsageError: the cursor is none of ours.
 
     """
+    start = offset_of(asked)
+    end = start + asked.limit
+    return tuple(values[start:end]), str(end) if end < len(values) else None
+
+
+def offset_of(asked: ListQuery) -> int:
+    """Return where a page begins in a list that is counted from its head.
+
+    Raises:
+        UsageError: the cursor is none of ours.
+
+    """
     cursor = asked.cursor or "0"
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
         raise UsageError("cursor: not one that a list gave")
-    start, end = int(cursor), int(cursor) + asked.limit
-    return tuple(values[start:end]), str(end) if end < len(values) else None
+    return int(cursor)
 
 
 async def _of_kind(request: web.Request, kind: str) -> list[CurrentMapping]:

@@ -11,6 +11,7 @@ from agents.console.changes import CHANGES
 from agents.console.cross_site import OWN_SITE
 from agents.console.feed import FeedState, run_feed
 from agents.console.guard import ACCESS, access, add_headers, errors
+from agents.console.letters import LETTERS
 from agents.console.openapi import DESCRIBED, get_openapi
 from agents.console.operations import add_operations
 from agents.console.posting import POSTING
@@ -33,7 +34,7 @@ PATIENCE_SECONDS = 10.0
 """How long a new console waits for the one that it replaces to let go of the file."""
 LARGEST_BODY_BYTES = 64 * 1024
 """500 records named in one replay take half of it."""
-OPERATIONS = (*api.QUESTIONS, *CHANGES, *REQUESTS, *POSTING)
+OPERATIONS = (*api.QUESTIONS, *CHANGES, *REQUESTS, *POSTING, *LETTERS)
 """All that the API can do."""
 
 log = structlog.get_logger(__name__)

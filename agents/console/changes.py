@@ -8,11 +8,11 @@ from pydantic import Field
 
 from agents.console.answers import AccountItem, ChartItem, CompanyItem, MappingItem, Removed, RuleItem, mapping_item
 from agents.console.api import MODEL, NAMES
-from agents.console.operations import Operation, Text
+from agents.console.operations import Asked, Operation, Text
 from agents.console.refusals import IDENTITY
 from agents.console.roles import Role
 from agents.console.sending import PROCESS, send
-from schemas.base import Date, DocumentType, Model, utc_now
+from schemas.base import Date, DocumentType, utc_now
 from schemas.errors import UsageError
 from schemas.mappings import Code, CodePart, CompanySet, PostingRuleRemoved, PostingRuleSet
 from schemas.topics import MAPPING
@@ -34,7 +34,7 @@ PATHS = {
 _COLUMNS = {"accountId": "zuora_account_id", "matchOn": "match_on", "matchValue": "match_value"}
 
 
-class ChangeBody(Model):
+class ChangeBody(Asked):
     """Why something is changed."""
 
     comment: Text | None = None
@@ -81,7 +81,7 @@ class CompanyBody(ChangeBody):
     currency_type: Code | None = None
 
 
-class RemovalQuery(Model):
+class RemovalQuery(Asked):
     """Why a mapping is removed."""
 
     comment: Text | None = None

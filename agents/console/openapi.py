@@ -38,6 +38,7 @@ LONGEST_PART = 255
 PATH_PARTS = {
     "id": "A record's id, such as Invoice:8ad08d2989bd1f2c0189bd5a7e3a2001.",
     "accountId": "A Zuora account id.",
+    "letter": "A dead letter's id: topic/partition/offset.",
     "company": "An IFS company.",
     "matchOn": "What a product is matched on.",
     "matchValue": "What is matched; (none) for no tax code. A slash is written %2F.",
@@ -67,7 +68,7 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 @lru_cache(maxsize=1)
 def _rendered(operations: tuple[Operation, ...]) -> bytes:
-    return describe(operations).model_dump_json(by_alias=True, exclude_none=True).encode()
+    return describe(operations).model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True).encode()
 
 
 def describe(operations: Sequence[Operation]) -> OpenAPI:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from agents.console.roles import Role, at_least
 from schemas.base import Model
@@ -24,16 +24,22 @@ def _digits(value: object) -> object:
     return value
 
 
-Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=LARGEST_LIMIT)]
+Limit = Annotated[int, Field(ge=1, le=LARGEST_LIMIT), BeforeValidator(_digits)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CURSOR)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
 
 
-class NoQuestion(Model):
+class Asked(Model):
+    """What the API is asked; the texts below its fields stand in the OpenAPI document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class NoQuestion(Asked):
     """Of an operation that takes no parameters."""
 
 
-class ListQuery(Model):
+class ListQuery(Asked):
     """Which part of a list."""
 
     limit: Limit = USUAL_LIMIT
@@ -67,7 +73,7 @@ class Operation:
 def add_operations(app: web.Application, operations: Sequence[Operation]) -> None:
     """Add a route for each operation; a part of a path may hold any character, an encoded slash too."""
     for operation in operations:
-        route = operation.path.replace("}", ":[^/]+}")
+        route = operation.path.replace("{letter}", "{letter:.+}").replace("}", ":[^/]+}").replace("+:[^/]+}", "+}")
         app.router.add_route(operation.method, route, _handler(operation), name=None)
 
 

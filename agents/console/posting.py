@@ -6,18 +6,18 @@ from aiohttp import web
 
 from agents.console.answers import PausesAnswer
 from agents.console.api import NAMES, SETTINGS
-from agents.console.operations import NoQuestion, Operation, Text
+from agents.console.operations import Asked, NoQuestion, Operation, Text
 from agents.console.refusals import IDENTITY
 from agents.console.roles import Role
 from agents.console.sending import PROCESS, send
-from schemas.base import Model, utc_now
+from schemas.base import utc_now
 from schemas.mappings import Code
 from schemas.requests import PostingPaused, PostingResumed
 from streams.posting_control import EVERY_COMPANY, control_message
 from streams.posting_status import PostingStatus, posting_status, read_pauses
 
 
-class PostingBody(Model):
+class PostingBody(Asked):
     """For which company (`*`: every one) posting is paused or resumed, and why."""
 
     company: Code = EVERY_COMPANY

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from agents.console.answers import CorrectionAnswer, PlannedItem, ReplayAnswer, SettlementAnswer
 from agents.console.api import MODEL, NAMES, SETTINGS, record_of
-from agents.console.operations import Operation, Text
+from agents.console.operations import Asked, Operation, Text
 from agents.console.refusals import IDENTITY
 from agents.console.roles import Role
 from agents.console.sending import PROCESS, send
-from schemas.base import Date, Model, Status, Time, utc_now
+from schemas.base import Date, Status, Time, utc_now
 from schemas.errors import UsageError
 from streams.corrections import prepare_correction
 from streams.replaying import Selection, plan_replay
@@ -30,7 +30,7 @@ MOST_RECORDS = 500
 """Named in one request; more are chosen by their status."""
 
 
-class ReplayBody(Model):
+class ReplayBody(Asked):
     """What to replay: records by their ids, or all of a status."""
 
     records: Annotated[tuple[Text, ...], Field(max_length=MOST_RECORDS)] = ()
@@ -42,7 +42,7 @@ class ReplayBody(Model):
     dry_run: bool = False
 
 
-class CorrectionBody(Model):
+class CorrectionBody(Asked):
     """The word to correct a record; with fingerprints, only if they are still those that the person saw."""
 
     reason: Text
@@ -52,7 +52,7 @@ class CorrectionBody(Model):
     document_fingerprint: str | None = None
 
 
-class SettlementBody(Model):
+class SettlementBody(Asked):
     """The word that a record was booked by hand."""
 
     voucher: Text

@@ -1,9 +1,11 @@
 """A dead letter by its id, and its bytes from the log."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.errors import ConnectorError
 from schemas.topics import TopicNames
+from streams.callouts.vocabulary import without_credentials
 from streams.log.messages import ABOUT_LETTERS, Origin
 from streams.log.reader import LogRecord, read_many
 from streams.projection.queries import ReadModel
@@ -45,6 +47,24 @@ async def parked_records(kafka: KafkaSettings, letters: Sequence[DeadLetter]) ->
 def original_headers(record: Origin) -> dict[str, bytes]:
     """Return the headers that a parked record came with."""
     return {name: value for name, value in record.headers.items() if not name.startswith(ABOUT_LETTERS)}
+
+
+def headers_told(record: Origin) -> dict[str, str]:
+    """Return the original headers as text, hexadecimal where they are none, without what looks like a credential."""
+    told = {name: bytes_told(value) or {} for name, value in original_headers(record).items()}
+    kept: dict[str, Any] = without_credentials(told)
+    return {name: one.get("text", one.get("hex", "")) for name, one in kept.items()}
+
+
+def bytes_told(value: bytes | None) -> dict[str, str] | None:
+    """Return bytes under `text`, or under `hex` where they are none that could be shown."""
+    if value is None:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return {"hex": value.hex()}
+    return {"text": text} if all(one.isprintable() or one in "\t\r\n" for one in text) else {"hex": value.hex()}
 
 
 def _place(place: str) -> tuple[str, int, int]:

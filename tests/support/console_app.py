@@ -13,6 +13,7 @@ from agents.console.feed import FeedState
 from agents.serving import start_site
 from schemas.base import Model
 from schemas.topics import AUDIT, MAPPING, TopicNames
+from streams.accounting.keys import topic_key
 from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
@@ -24,18 +25,30 @@ FORM = re.compile(r'name="form" value="([^"]*)"')
 
 @asynccontextmanager
 async def console_app(
-    folder: Path, *, steps: Iterable[Model] = (), mappings: Iterable[Model] = (), kafka: Any = None, **console: Any
+    folder: Path,
+    *,
+    steps: Iterable[Model] = (),
+    mappings: Iterable[Model] = (),
+    token: str = "",
+    **console: Any,
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """Serve the console as these settings say; where nothing is told of Kafka, nobody listens there."""
+    """Serve the console as these settings say; its Kafka is never there.
+
+    With a token every request bears it.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     path = folder / "console.sqlite"
-    settings = Settings.model_validate({"kafka": kafka or {"bootstrap_servers": "127.0.0.1:1"}, "console": console})
+    settings = Settings.model_validate({"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "console": console})
     with Store(path) as store:
         projector = Projector(store, TopicNames("", settings.app_id))
         projector.apply([log_record(one, n, topic=AUDIT) for n, one in enumerate(steps)])
-        projector.apply([log_record(one, n, topic=MAPPING) for n, one in enumerate(mappings)])
+        projector.partitions = {MAPPING: 1}
+        projector.apply([log_record(one, n, topic=MAPPING, key=topic_key(one)) for n, one in enumerate(mappings)])
     site = await start_site(create_app(settings, ReadModel(path), FeedState(caught_up=True, behind=0)), "127.0.0.1", 0)
     try:
-        async with aiohttp.ClientSession(site.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        async with aiohttp.ClientSession(
+            site.url, headers=headers, cookie_jar=aiohttp.CookieJar(unsafe=True)
+        ) as session:
             yield session
     finally:
         await site.stop()
