@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from agents.demo.children import Children, free_port
 from schemas.topics import TopicNames
@@ -88,11 +89,9 @@ def _kafka(given: KafkaSettings, servers: str | None, prefix: str) -> KafkaSetti
 
 
 def _kafka_environment(kafka: KafkaSettings) -> dict[str, str]:
-    told = kafka.model_dump(exclude_defaults=True, exclude={"sasl_password"})
-    environment = {f"ZIFS_KAFKA__{key.upper()}": str(value) for key, value in told.items()}
-    if kafka.sasl_password:
-        environment["ZIFS_KAFKA__SASL_PASSWORD"] = kafka.sasl_password.get_secret_value()
-    return environment
+    told = kafka.model_dump(exclude_defaults=True)
+    plain = {key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in told.items()}
+    return {f"ZIFS_KAFKA__{key.upper()}": str(value) for key, value in plain.items()}
 
 
 async def _start_zuora(

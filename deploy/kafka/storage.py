@@ -54,6 +54,8 @@ def properties(addresses: Addresses, log_dir: Path, further: str = "") -> str:
         "controller.quorum.voters": f"1@{controller}",
         "listeners": f"{clients},CONTROLLER://{controller}",
         "advertised.listeners": clients,
+        # Kafka guesses that a controller speaks in clear only where no listener is secured.
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
         "log.dirs": log_dir.absolute(),
     }
     return "".join(f"{name}={value}\n" for name, value in (laptop_settings() | own).items()) + further
@@ -109,7 +111,8 @@ def format_once(java: Path, jars: Sequence[Path], folder: Path, settings: Path, 
     ]
     tool = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - no shell
     if tool.returncode != 0:
-        said = (tool.stderr or tool.stdout).strip().splitlines()
+        lines = (tool.stderr or tool.stdout).strip().splitlines()
+        said = [line for line in lines if "Exception" in line] or lines  # the cause of all is told last
         raise BrokerError(f"Kafka's storage in {folder} cannot be formatted: {said[-1] if said else tool.returncode}")
     done.touch()
 

@@ -9,6 +9,8 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
@@ -16,7 +18,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from schemas.errors import LogDeniedError, LogUnavailableError
+from schemas.errors import LogDeniedError, LogUnavailableError, UnauthorizedError
 from streams.log.connection import bootstrap_servers, connection_options
 from streams.settings import KafkaSettings
 
@@ -33,7 +35,7 @@ def said(error: BaseException) -> str:
     """Return the name of an error, and which right is missing if that is what it says."""
     name = type(error).__name__
     kind = next((kind for type_, kind in _KINDS.items() if isinstance(error, type_)), None)
-    return f"{name}: the right to {kind}{_names(error)} is missing; {ACLS}" if kind else name
+    return f"{name}: a right to the {kind}{_names(error)} is missing; {ACLS}" if kind else name
 
 
 def denial(error: BaseException) -> LogDeniedError | None:
@@ -64,13 +66,11 @@ async def why_unreachable(kafka: KafkaSettings, error: BaseException) -> LogUnav
         return LogDeniedError(
             f"Kafka at {where} does not offer ZIFS_KAFKA__SASL_MECHANISM {kafka.sasl_mechanism or 'PLAIN'}"
         )
-    if isinstance(reason, SaslAuthenticationFailed):
+    if isinstance(reason, SaslAuthenticationFailed | IllegalSaslStateError):
         return LogDeniedError(f"Kafka at {where} refuses the credentials of {_who(kafka)}: {_credentials(kafka)}")
     if isinstance(reason, AuthenticationFailedError):
-        return LogUnavailableError(str(reason))
-    if kafka.sasl_mechanism == "OAUTHBEARER" and not isinstance(reason, OSError | TimeoutError):
-        # A refused token is told inside an answer of success (RFC 7628 3.2.2), and the next request is cut off.
-        return LogDeniedError(f"Kafka at {where} refuses the token of {_who(kafka)}: issuer, audience, scope or keys")
+        denied = isinstance(reason.__cause__, UnauthorizedError)
+        return (LogDeniedError if denied else LogUnavailableError)(str(reason.args[0]))
     return LogUnavailableError(
         f"Kafka cannot be reached at {where} ({type(reason).__name__}): "
         "is it running, are address, security protocol and credentials right?"
@@ -82,9 +82,24 @@ async def _ask(kafka: KafkaSettings) -> None:
     host, port, _ = collect_hosts(options.pop("bootstrap_servers"))[0]
     connection = await create_conn(host, port, request_timeout_ms=int(ASK_SECONDS * 1000), **options)
     try:
-        await connection.send(MetadataRequest([]))
+        if not (await connection.send(MetadataRequest([]))).brokers:
+            raise IllegalSaslStateError
     finally:
         connection.close()
+
+
+def require_brokers(client: Any) -> None:
+    """Check that a client of aiokafka that has started knows any broker.
+
+    A refused token of OAUTHBEARER is told inside an answer of success (RFC 7628 3.2.2), which aiokafka does not look
+    into; what the broker says next it takes for a cluster of no brokers.
+
+    Raises:
+        KafkaConnectionError: it knows none.
+
+    """
+    if not client.cluster.brokers():
+        raise KafkaConnectionError("no brokers")
 
 
 def _names(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from schemas.errors import SettingsError, TopicsError
 from schemas.topics import LARGEST_MESSAGE_BYTES, PUBLIC_TOPICS, TABLES, WORKING_TOPICS, Kept, TopicNames, TopicSpec
 from streams.log.connection import connection_options
-from streams.log.denied import ACLS, denial, hidden, why_unreachable
+from streams.log.denied import ACLS, denial, hidden, require_brokers, why_unreachable
 from streams.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -190,6 +190,7 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
         async with asyncio.timeout(ANSWER_SECONDS):
             try:
                 await admin.start()
+                require_brokers(admin._client)  # noqa: SLF001 - it tells of brokers only in answer to a request
             except ValueError as error:
                 raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS: host:port, comma-separated, expected") from error
             yield admin

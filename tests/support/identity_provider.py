@@ -23,6 +23,9 @@ class IdentityProvider:
         self.url = ""
         self.asked = 0
         self.status = 200
+        self.client_secret = "brokers-know-this-one"
+        self.token_seconds = 300
+        self.tokens_given = 0
         self.published: list[dict[str, Any]] = []
         self.key: Any = None
         self.key_id = ""
@@ -53,14 +56,23 @@ class IdentityProvider:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Publish the keys for as long as this is open."""
+        """Publish the keys, and give tokens to clients, for as long as this is open."""
 
         async def keys(_: web.Request) -> web.Response:
             self.asked += 1
             return web.json_response({"keys": self.published}, status=self.status)
 
+        async def token(request: web.Request) -> web.Response:
+            form = await request.post()
+            self.tokens_given += 1
+            if form.get("client_secret") != self.client_secret:
+                return web.json_response({"error": "invalid_client"}, status=401)
+            given = self.token(sub=form["client_id"])
+            return web.json_response({"access_token": given, "expires_in": self.token_seconds})
+
         app = web.Application()
         app.router.add_get("/keys", keys)
+        app.router.add_post("/token", token)
         site = await start_site(app, "127.0.0.1", 0)
         self.url = f"{site.url}/keys"
         try:
