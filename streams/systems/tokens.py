@@ -14,6 +14,9 @@ from streams.systems.retry import retry_after_seconds
 
 TOKEN_TIMEOUT_SECONDS = 30.0
 LARGEST_TOKEN_ANSWER_BYTES = 65_536
+REFUSED_REST_SECONDS = 10.0
+"""Credentials that were refused are not sent again for so long, however many want a token: providers lock a client out
+after some failures in a row. Others that are set meanwhile are used at once."""
 MARGIN_SHARE = 0.2
 """Of a short token's life at most this share is given up as margin: 30 s of a token of 20 s would leave nothing."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -48,6 +51,7 @@ class TokenSource:
         self._setting = setting or f"ZIFS_{name.split(maxsplit=1)[0].upper()}__"
         self._token: str | None = None
         self._renew_at = 0.0
+        self._rests_until = 0.0
         self._fetching = asyncio.Lock()
         self._tries = 0
         self._failure: FarSideError | None = None
@@ -75,13 +79,14 @@ class TokenSource:
         """Use other credentials from the next token on, which is fetched at the next call."""
         self._client_id, self._client_secret = client_id, client_secret
         self._token = None
+        self._rests_until = 0.0
         self._renew_at = 0.0  # a token of the old ones that is being fetched just now is not used either
 
     async def _renew(self, tries: int) -> None:
         """Fetch a token unless another did while we waited; what it met with then holds for us too, good or bad."""
         if self._token is not None and time.monotonic() < self._renew_at:
             return
-        if self._tries != tries and self._failure:
+        if self._failure and (self._tries != tries or time.monotonic() < self._rests_until):
             raise self._failure
         try:
             await self._fetch()
@@ -97,6 +102,8 @@ class TokenSource:
         asked_with = (self._client_id, self._client_secret)
         status, headers, body = await self._ask()
         if status in _REFUSED:
+            if asked_with == (self._client_id, self._client_secret):
+                self._rests_until = time.monotonic() + REFUSED_REST_SECONDS
             raise UnauthorizedError(self._refusal(status, body), status=status)
         if status != 200:
             raise TroubleError(

@@ -84,6 +84,23 @@ async def test_wrong_credentials_name_the_system_and_the_settings_but_not_the_se
     assert "the-secret" not in repr(source) + repr(vars(source))
 
 
+async def test_refused_credentials_are_not_sent_again_for_a_while_and_others_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = Endpoint(answers=[web.Response(status=401), web.Response(status=401)])
+    async with running(endpoint) as source:
+        for _ in range(20):
+            with pytest.raises(UnauthorizedError):
+                await source.token()
+        assert len(endpoint.asked) == 1
+
+        monkeypatch.setattr("streams.systems.tokens.REFUSED_REST_SECONDS", 0.0)
+        source.update("client", SecretStr("new"))
+        with pytest.raises(UnauthorizedError):
+            await source.token()
+        assert await source.token() == "token-3"
+
+
 async def test_those_who_waited_for_a_refused_request_do_not_ask_again_but_the_next_does() -> None:
     endpoint = Endpoint(answers=[web.Response(status=503, headers={"Retry-After": "7"})])
     async with running(endpoint) as source:
