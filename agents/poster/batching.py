@@ -84,7 +84,7 @@ class Batching:
         tasks = _free(tasks, results)
         if len(tasks) == 1:
             return await self._carry_alone(tasks[0], results)
-        left = await self._carry_together(tasks, results) if tasks else []
+        left = tasks if len(tasks) > self.size or not tasks else await self._carry_together(tasks, results)
         if left is None:
             return False
         middle = (len(left) + 1) // 2

@@ -28,12 +28,13 @@ from schemas.vouchers import (
     VoucherRejected,
     VoucherRow,
 )
+from streams.log.messages import Message
 from streams.settings import IfsSettings
 from streams.systems.budget import RateBudget
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.retry import BackOff
-from tests.support.fakes import FakeEvent, FakeTable, FakeWork, decoded, fake_event, header
+from tests.support.fakes import CrashError, FakeEvent, FakeTable, FakeWork, decoded, fake_event, header
 
 NAMES = TopicNames("", "zuora-ifs")
 COMMANDS = NAMES.public(topics.VOUCHER_COMMAND)
@@ -43,8 +44,8 @@ PROGRESS = NAMES.working(topics.POSTING_PROGRESS)
 SET = r"VoucherHandling\.svc/VoucherSet"
 LOOKS = {"voucher-set": SET, "entry-assistant": r"VouchersAnalysis\.svc/VoucherSet"}
 """Where the hold table is looked at, by the way of posting."""
-BOOKS = {"voucher-set": SET, "entry-assistant": r"VoucherEntry_CreateVoucher"}
-"""The one request that books."""
+BOOKS = {"voucher-set": r"VoucherHandling\.svc/(VoucherSet|\$batch)", "entry-assistant": r"VoucherEntry_CreateVoucher"}
+"""The one request that books: a voucher or a batch of them."""
 LEDGER = "GenLedVoucherRowSet"
 PATIENCE_SECONDS = 45.0
 """How long a waiting room may take to empty, on a busy machine."""
@@ -98,14 +99,42 @@ def reversal_of(posted: VoucherPosted, **changes: Any) -> ReverseVoucher:
     return ReverseVoucher(**(facts | changes))
 
 
+class Fuse:
+    """Lets the process die in the so-manieth confirmation, counted from 1 over all works that share it; 0: never."""
+
+    def __init__(self, crash_at: int) -> None:
+        self._left = crash_at
+
+    def burn(self) -> None:
+        """Count one confirmation."""
+        self._left -= 1
+        if self._left == 0:
+            raise CrashError
+
+
 class DeskWork(FakeWork):
     """The work of an event that writes two tables."""
 
-    def __init__(self, table: FakeTable, waiting: FakeTable, *, crash_at: int) -> None:
-        super().__init__(table, crash_at=crash_at)
+    def __init__(
+        self,
+        table: FakeTable,
+        waiting: FakeTable,
+        *,
+        crash_at: int = 0,
+        fuse: Fuse | None = None,
+        sent: list[Message] | None = None,
+    ) -> None:
+        super().__init__(table)
         self._waiting = waiting
+        self._fuse = fuse or Fuse(crash_at)
+        self._all_sent = [] if sent is None else sent
+
+    def send(self, topic: str, **record: Any) -> None:
+        super().send(topic, **record)
+        self._all_sent.append(self.sent[-1])
 
     async def confirmed(self) -> None:
+        self._fuse.burn()
         await super().confirmed()
         self._waiting.confirm()
 
@@ -144,8 +173,10 @@ class Desk:
         ifs_settings = IfsSettings(**(self.settings | settings))
         async with connected(ifs_settings, token_source(ifs_settings), budget_of(ifs_settings)) as service:
             self.budget = service.budget
+            ifs = IfsClient(service, ifs_settings)
+            ifs.change_sets.shortest_wait_seconds = 0  # else each voucher of a lost batch would settle a second longer
             yield Poster(
-                IfsClient(service, ifs_settings),
+                ifs,
                 names=NAMES,
                 commands=cast("Any", table),
                 waiting=cast("Any", self.waiting),
@@ -168,14 +199,23 @@ class Desk:
             await self.until_nobody_waits(poster, crash_at=crash_at)
         return self.outcomes
 
-    async def hand(self, poster: Poster, each: PostVoucher | ReverseVoucher, *, crash_at: int = 0) -> None:
-        """Hand a poster one command, as the next event of its topic."""
-        self.offset += 1
-        await self._handle(poster, fake_event(COMMANDS, each.company, each, offset=self.offset), crash_at)
+    async def hand(
+        self, poster: Poster, *commands: PostVoucher | ReverseVoucher, crash_at: int = 0, offset: int | None = None
+    ) -> None:
+        """Hand a poster commands, as the next events of its topic that are there together.
+
+        `offset` is that of the first where they come again.
+        """
+        first = self.offset + 1 if offset is None else offset
+        self.offset = max(self.offset, first + len(commands) - 1)
+        events = [
+            fake_event(COMMANDS, each.company, each, offset=number) for number, each in enumerate(commands, first)
+        ]
+        await self._handle(poster, events, crash_at)
 
     async def tick(self, poster: Poster, *, crash_at: int = 0) -> None:
         """Hand a poster one tick, as the ticker would have sent it."""
-        await self._handle(poster, FakeEvent(RETRIES, b"tick", b"{}"), crash_at)
+        await self._handle(poster, [FakeEvent(RETRIES, b"tick", b"{}")], crash_at)
 
     async def until_nobody_waits(self, poster: Poster, *, crash_at: int = 0) -> None:
         """Tick whenever somebody is due, until the waiting room is empty."""
@@ -185,18 +225,20 @@ class Desk:
                 await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
                 await self.tick(poster, crash_at=crash_at)
 
-    async def _handle(self, poster: Poster, event: FakeEvent, crash_at: int) -> None:
-        work = DeskWork(self.table, self.waiting, crash_at=crash_at)
+    async def _handle(self, poster: Poster, events: Sequence[FakeEvent], crash_at: int) -> None:
+        fuse = Fuse(crash_at)
+        sent: list[Message] = []
+        works = [DeskWork(self.table, self.waiting, fuse=fuse, sent=sent) for _ in events]
+        taken = list(zip(events, works, strict=True))
         try:
-            taken = [(event, work)]
-            while taken or not work.is_handled:
+            while taken or not all(work.is_handled for work in works):
                 await poster.on_events(cast("Any", taken))
                 taken = []
             self.table.confirm()
             self.waiting.confirm()
         finally:
-            self.sent += [decoded(message) for message in work.sent]
-            self.ids += [header(message, "ce_id") for message in work.sent]
+            self.sent += [decoded(message) for message in sent]
+            self.ids += [header(message, "ce_id") for message in sent]
 
     def fault(self, kind: str, **wanted: Any) -> None:
         """Order that the POST that books goes wrong, or the look at the hold table (`method="GET"`)."""
