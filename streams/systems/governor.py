@@ -1,7 +1,9 @@
-"""Finds the rate that a far side really takes: down at once when it says "too many", up again slowly.
+"""Finds the rate that a far side really takes: down at once when it says "too many", up again by probing.
 
-Additive increase, multiplicative decrease, as TCP does it (RFC 5681, 3.1). What is configured stays the most.
-Others may share the far side's limit, so the real one can be lower and can change.
+Multiplicative decrease as TCP does it (RFC 5681, 3.1), and an increase that begins slowly and doubles, as CUBIC's does
+beyond the last loss (RFC 9438, 4.2): most of the time is spent just below the real limit, and a limit that was lifted
+is found within minutes. What is configured stays the most. Others may share the far side's limit, so the real one can
+be lower and can change.
 """
 
 import asyncio
@@ -12,14 +14,22 @@ import structlog
 
 from streams.systems.budget import RateBudget
 
-DECREASE = 0.7
-"""Share of the limit that is left after a 429; from 950 a real limit of 200 is found after five."""
+DECREASE = 0.5
+"""Share of the limit that is left after a 429 at least; from 950 a real limit of 200 is found after three."""
+BELOW = 0.95
+"""Share of what the last minute held when a 429 came: that is what the far side takes, and a little less is asked."""
 BURST_SECONDS = 10.0
 """All 429 within it tell of the same overload, and count once."""
-INCREASE_PER_SECOND = 0.05 / 60
-"""Share of the configured limit that comes back: a twentieth in a minute, all of it in 20 minutes."""
+INCREASE_SHARE = 0.01
+"""Share of itself by which the limit grows in the first minute after a 429; twice that in the next, and so on.
+
+So it passes the real limit after two to three minutes, whatever that is; a limit of 400 that was lifted is back at
+1,000 after seven."""
+INCREASE_SECONDS = 60.0
 LOWEST = 0.05
 """Share of the configured limit that is always left: less would tell nothing about the far side any more."""
+_MOST_DOUBLINGS = 12.0
+"""By then a twentieth of the configured limit has become more than all of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +41,7 @@ class Governor:
         self._budget = budget
         self._clock = clock
         self._limit: float | None = None
-        self._changed_at = float("-inf")
+        self._from = 0.0
         self._refused_at = float("-inf")
         self._held_until = float("-inf")
 
@@ -41,15 +51,21 @@ class Governor:
         if seconds > 0:
             await asyncio.sleep(seconds)
 
-    def refused(self, retry_after: float | None) -> None:
+    def hold(self, retry_after: float | None) -> None:
+        """Ask nothing for the seconds that the far side asks for."""
+        self._held_until = max(self._held_until, self._clock() + (retry_after or 0.0))
+
+    async def refused(self, retry_after: float | None) -> None:
         """Note a 429, and the seconds that it asks us to wait."""
         now = self._clock()
-        self._held_until = max(self._held_until, now + (retry_after or 0.0))
+        self.hold(retry_after)
         if now - self._refused_at < BURST_SECONDS:
             return
         configured = self._budget.configured
-        self._limit = max(LOWEST * configured, DECREASE * min(self._budget.limit, configured))
-        self._refused_at = self._changed_at = now
+        limit, held = self._budget.limit, await self._budget.spent()
+        learnt = min(max(BELOW * held, DECREASE * limit), BELOW * limit)
+        self._limit = self._from = max(LOWEST * configured, learnt)
+        self._refused_at = now
         self._budget.shrink(round(self._limit))
         log.warning("asked too much; fewer requests from now on", limit=self._budget.limit, retry_after=retry_after)
 
@@ -57,9 +73,10 @@ class Governor:
         """Note any other answer: the limit comes back with the time."""
         if self._limit is None:
             return
-        now, configured = self._clock(), self._budget.configured
-        self._limit += (now - self._changed_at) * INCREASE_PER_SECOND * configured
-        self._changed_at = now
+        configured = self._budget.configured
+        minutes = (self._clock() - self._refused_at) / INCREASE_SECONDS
+        growth = 2.0 ** min(minutes, _MOST_DOUBLINGS) - 1.0
+        self._limit = self._from * (1.0 + growth * INCREASE_SHARE)
         if self._limit >= configured:
             self._limit = None
             log.info("the configured limit holds again", limit=configured)

@@ -123,13 +123,13 @@ class Service:
             TroubleError, UnauthorizedError: it was not done.
 
         """
-        return self._noted(
+        return await self._noted(
             await self._session.request(method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True)
         )
 
     async def write_batch(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
         """Send a batch that writes; the rest as with `write`."""
-        return self._noted(
+        return await self._noted(
             await self._session.request("POST", url, data=body, headers=headers, timeout=timeout_seconds, is_write=True)
         )
 
@@ -141,11 +141,13 @@ class Service:
             if error.code != TOO_LARGE:
                 raise
             raise TroubleError(str(error)) from error  # no answer of IFS's is; whatever it is, it may pass
-        return self._noted(answer)
+        return await self._noted(answer)
 
-    def _noted(self, answer: Answer) -> Answer:
+    async def _noted(self, answer: Answer) -> Answer:
         if answer.status == 429:
-            self._governor.refused(retry_after_seconds(answer.headers))
+            await self._governor.refused(retry_after_seconds(answer.headers))
+        elif answer.status == 503:
+            self._governor.hold(retry_after_seconds(answer.headers))
         elif answer.status < 500:
             self._governor.answered()
             self.answered += 1
