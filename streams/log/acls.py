@@ -12,7 +12,6 @@ from shlex import quote
 from schemas import topics
 from schemas.topics import PUBLIC_TOPICS, TABLES, WORKING_TOPICS, TopicNames
 from streams.log.topics import declared_topics
-from streams.projection.projector import PROJECTED
 from streams.settings import KafkaSettings
 
 READ, WRITE, DESCRIBE, CREATE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "Create", "DescribeConfigs"
@@ -20,6 +19,7 @@ TOPIC, GROUP = "Topic", "Group"
 ANY = "*"
 LISTED = tuple(spec.name for spec in PUBLIC_TOPICS)
 WORKING = tuple(spec.name for spec in WORKING_TOPICS)
+_PEOPLES = tuple(name for name in LISTED if name != topics.CREDENTIAL)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ PROCESSES = {
             topics.DEAD_LETTER,
         ),
     ),
-    "console": Uses(reads=PROJECTED, writes=(topics.REQUEST, topics.NOTIFICATION)),
-    # The command line sends dead letters back to wherever they came from.
+    # Whoever may send dead letters back writes to wherever they came from; credentials are the command line's alone.
+    "console": Uses(reads=(*_PEOPLES, topics.CHART_COPY), writes=(*_PEOPLES, *WORKING)),
     "cli": Uses(reads=(*LISTED, topics.CHART_COPY), writes=(*LISTED, *WORKING)),
     "setup": Uses(),
 }
@@ -111,7 +111,7 @@ def _rights(process: str, kafka: KafkaSettings, names: TopicNames) -> Iterator[t
         yield GROUP, DESCRIBE, ANY
         # It refuses to start where topics are missing, also those of other processes.
         yield from ((TOPIC, DESCRIBE, name) for name in declared)
-    if process == "cli":
+    if process in ("console", "cli"):
         # What the backlog is, and whether a change was applied, their committed offsets tell.
         yield from ((GROUP, DESCRIBE, names.agent(agent)) for agent in TABLES)
     if process == "setup":

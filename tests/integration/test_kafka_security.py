@@ -196,7 +196,7 @@ async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less
             assert asked.status in (200, 202), await asked.text()
         told = system.told("cli", "SCRAM-SHA-256")
         listing = json.loads(await system.children.run("agents", "records", "list", "--json", environment=told))
-        assert {record["status"] for record in listing["records"]} == {"posted"}
+        assert {record["status"] for record in listing} == {"posted"}
         assert "0" in await system.children.run("agents", "posting", "status", environment=told)
         system.children.check()
         await one_right_less_is_named(system)
@@ -244,7 +244,7 @@ async def posted(http: aiohttp.ClientSession, system: Secured) -> list[dict[str,
     url = f"{system.stage.console_url}/api/records?status=posted"
     async with http.get(url, headers=bearer(system)) as answer:
         assert answer.status == 200
-        found: list[dict[str, Any]] = (await answer.json())["records"]
+        found: list[dict[str, Any]] = (await answer.json())["items"]
         return found
 
 
