@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from agents.plain_errors import PlainRunner
 from agents.tls import ServerTls
 from schemas.errors import SettingsError
 
@@ -97,7 +98,7 @@ async def start_site(
         SettingsError: the address cannot be listened on; the message names it.
 
     """
-    runner = web.AppRunner(
+    runner = PlainRunner(
         app,
         access_log=None,  # URLs of callouts may carry secrets; metrics count what was answered
         shutdown_timeout=GRACE_SECONDS,

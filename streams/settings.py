@@ -86,7 +86,7 @@ class IngressSettings(TlsSettings):
     """One or more, comma-separated, for rotation."""
     hmac_secret: Annotated[list[SecretStr], NoDecode, Field(default_factory=list)]
     """One or more, comma-separated, for rotation."""
-    hmac_header: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "X-Zuora-Signature"
+    hmac_header: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]*$")] = "X-Zuora-Signature"
     hmac_algorithm: str = "sha256"
     hmac_encoding: Literal["hex", "base64"] = "hex"
     jwt_jwks_url: str | None = None

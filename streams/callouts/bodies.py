@@ -15,6 +15,9 @@ from schemas.errors import UnreadableError
 DEEPEST_NESTING = 32
 """Levels of JSON; callouts have two or three. Beyond 255 our own event could not be written."""
 
+MOST_DIGITS = 1000
+"""Of a whole number; Python itself takes quadratic time for them."""
+
 MOST_FIELDS = 1000
 """Parameters of a form or an XML callout."""
 
@@ -41,7 +44,7 @@ def unpacked(body: bytes, content_encoding: str, most_bytes: int) -> bytes:
         return body
     if len(plain) > most_bytes:
         raise BodyTooLargeError(f"larger than {most_bytes} bytes unpacked")
-    return plain if unpacking.eof else body
+    return plain if unpacking.eof and not unpacking.unused_data else body
 
 
 def read_fields(body: bytes, content_type: str) -> dict[str, Any]:
@@ -76,7 +79,12 @@ def _text(body: bytes, charset: str) -> str:
 def _read_json(text: str) -> dict[str, Any]:
     try:
         # Numbers with a fraction stay the text that they are: a float would change an amount.
-        value = json.loads(text, parse_float=str, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            parse_float=str,
+            parse_int=_whole,
+            parse_constant=_refuse_constant,
+        )
     except RecursionError:
         raise UnreadableError("JSON that is nested too deeply") from None
     except ValueError as error:
@@ -85,6 +93,12 @@ def _read_json(text: str) -> dict[str, Any]:
         raise UnreadableError("JSON, but not an object")
     _refuse_deep(value)
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of more than {MOST_DIGITS} digits")
+    return int(text)
 
 
 def _refuse_constant(name: str) -> None:
