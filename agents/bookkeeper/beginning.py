@@ -1,26 +1,29 @@
 """What happens before a partition's first event: its memory is made from its tables, or its tables from the log.
 
 Tables that are empty (a new app id, a lost changelog) are built first from all mappings and rules, then from all
-outcomes, up to the ends seen at the start. Otherwise a replay would meet yesterday's documents under no rules at all,
-and post again what it does not know to be posted.
+outcomes, then from all requests of people, up to the ends seen at the start. Otherwise a replay would meet yesterday's
+documents under no rules at all, and post again what it does not know to be posted, or to be booked by hand.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 import structlog
 
-from agents.bookkeeper.bookkeeper import Bookkeeper
+from agents.bookkeeper.bookkeeper import Bookkeeper, event_name
 from agents.bookkeeper.partition import Partition
 from agents.bookkeeper.rows import BUILT, mapping_row, row_name
 from agents.runtime import Work
 from schemas import topics
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
+from schemas.requests import Request
 from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import remember
+from streams.accounting.wishes import remember_wish
 from streams.log.messages import key_text
 from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
@@ -32,6 +35,8 @@ ReadTopic = Callable[[str, Collection[int] | None], AsyncIterator[list[LogRecord
 """Reads partitions of a topic (None: all) up to the ends seen at the start."""
 Mappings = dict[str, tuple[int | None, bytes]]
 """Mapping key to the partition that it belongs to (None: to all) and its newest row."""
+Answered = dict[str, datetime]
+"""Name of a record's row to when its last outcome was written."""
 
 
 class Beginning:
@@ -62,10 +67,12 @@ class Beginning:
                 for key, (number, row) in mappings.items():
                     if number in (None, partition.number):
                         partition.tables.mappings[key] = row
-        await self._outcomes({partition.number: partition for partition in new}, open_work)
+        numbered = {partition.number: partition for partition in new}
+        answered = await self._outcomes(numbered, open_work)
+        await self._requests(numbered, open_work, answered)
         for partition in new:
             async with open_work(partition.number):
-                partition.tables.releases[BUILT] = b"1"
+                partition.tables.releases[BUILT] = b"%d" % partition.requests_from
 
     async def _mappings(self) -> Mappings:
         """Read the newest version of every mapping and rule; a version is an offset, so the last one read is newest."""
@@ -80,14 +87,24 @@ class Beginning:
                 newest[key] = (record.partition if own else None, row)
         return newest
 
-    async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> None:
+    async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> Answered:
+        answered: Answered = {}
         async for records in self._read(self._names.public(topics.VOUCHER), new.keys()):
             for number, own in _by_partition(records).items():
                 async with open_work(number):
-                    _remember_all(new[number], own, self._bookkeeper.partition_count)
+                    answered |= _remember_all(new[number], own, self._bookkeeper.partition_count)
+        return answered
+
+    async def _requests(self, new: dict[int, Partition], open_work: OpenWork, answered: Answered) -> None:
+        async for records in self._read(self._names.public(topics.REQUEST), new.keys()):
+            for number, own in _by_partition(records).items():
+                async with open_work(number):
+                    _remember_requests(new[number], own, self._bookkeeper.partition_count, answered)
+                new[number].requests_from = own[-1].offset + 1
 
 
-def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int) -> None:
+def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int) -> Answered:
+    answered: Answered = {}
     for record in records:
         try:
             check_partition(record, partitions)
@@ -97,7 +114,27 @@ def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions
         if isinstance(outcome, VoucherPosted | VoucherRejected) and record.key == outcome.account_id.encode():
             account_id, record_id = outcome.account_id, outcome.record_id
             state = remember(partition.state(account_id, record_id), outcome, record.offset)
-            partition.tables.records[row_name(account_id, record_id)] = state.to_json()
+            name = row_name(account_id, record_id)
+            partition.tables.records[name] = state.to_json()
+            answered[name] = record.timestamp
+    return answered
+
+
+def _remember_requests(partition: Partition, records: Iterable[LogRecord], partitions: int, answered: Answered) -> None:
+    for record in records:
+        try:
+            check_partition(record, partitions)
+            wish = decode_any(record.headers, record.value)
+        except UnreadableError:
+            continue  # it was parked by whoever met it first
+        if not isinstance(wish, Request) or record.key != wish.account_id.encode():
+            continue
+        name, state = row_name(wish.account_id, wish.record_id), partition.state(wish.account_id, wish.record_id)
+        last = answered.get(name)
+        is_answered = last is not None and record.timestamp < last
+        after = remember_wish(state, wish, event_name(record), answered=is_answered)
+        if after is not None and after != state:
+            partition.tables.records[name] = after.to_json()
 
 
 def _readable_key(record: LogRecord, partitions: int) -> str | None:

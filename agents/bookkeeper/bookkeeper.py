@@ -32,7 +32,7 @@ from streams.accounting.outcomes import take_outcome, take_progress, take_revers
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
 from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
-from streams.log.messages import dead_letter, header_text, key_text
+from streams.log.messages import Origin, dead_letter, header_text, key_text
 from streams.log.partitions import check_partition
 from streams.settings import IfsSettings
 
@@ -119,7 +119,7 @@ class Bookkeeper:
             raise UnreadableError("its record id is not that of its type and document id")
         account_id = key_text(event)
         state, held = partition.state(account_id, record_id), partition.held(account_id, record_id)
-        asking = Asking(event.offset, _event_id(event), self._clock())
+        asking = Asking(event.offset, event_name(event), self._clock())
         try:
             document = None if captured.gone else read_document(captured)
         except UnreadableError as error:
@@ -133,7 +133,7 @@ class Bookkeeper:
         handed = decode(HandedOver, event.value)
         account_id = key_text(event)
         state = partition.state(account_id, handed.record_id) or RecordState.blank(account_id)
-        newest = await self._newest(partition, state, _event_id(event)) if state.document_offset >= 0 else None
+        newest = await self._newest(partition, state, event_name(event)) if state.document_offset >= 0 else None
         decision = take_over(state, newest, partition.terms)
         self._carry_out(event, work, handed.record_id, decision)
 
@@ -160,7 +160,7 @@ class Bookkeeper:
     def _apply(self, event: Event, work: Work, partition: Partition, key: str, version: int) -> None:
         event_type = event.headers["ce_type"].decode()
         if partition.chart.apply(key, version, event_type, event.value or b""):
-            partition.start_release(work, self._teller(event), key, _event_id(event))
+            partition.start_release(work, self._teller(event), key, event_name(event))
 
     async def _on_release(self, event: Event, work: Work, partition: Partition) -> None:
         """Evaluate the next records of a release; one that was begun anew or has gone on since passes this by."""
@@ -204,7 +204,7 @@ class Bookkeeper:
             return
         followed: Decision | None
         if isinstance(outcome, VoucherReversed):
-            followed, cause = await self._after_reversal(partition, decision.state), _event_id(event)
+            followed, cause = await self._after_reversal(partition, decision.state), event_name(event)
         elif decision.state.pending_offset is not None:
             followed, cause = await self._after_pending(partition, decision.state)
         else:
@@ -231,7 +231,9 @@ class Bookkeeper:
         if not isinstance(wish, Request):
             raise UnreadableError(f"{type(wish).__name__} is no request")
         _check_key(event, wish.account_id)
-        name = _event_id(event)
+        if event.offset < partition.requests_from:
+            return
+        name = event_name(event)
         state = partition.state(wish.account_id, wish.record_id)
         if state is None:
             raise UnreadableError(f"{wish.record_id} is not known in the partition of account {wish.account_id}")
@@ -269,7 +271,7 @@ class Bookkeeper:
     ) -> None:
         if decision is not None:
             partition = self._partitions[event.partition]
-            partition.carry_out(work, self._teller(event), record_id, decision, cause or _event_id(event))
+            partition.carry_out(work, self._teller(event), record_id, decision, cause or event_name(event))
 
     def _teller(self, event: Event) -> Teller:
         return Teller(self._names, event, self._clock())
@@ -292,7 +294,7 @@ def _mapping(event: Event) -> Model:
     return model
 
 
-def _event_id(event: Event) -> str:
+def event_name(event: Origin) -> str:
     """Return the event's id; for one that carries none, its place."""
     return header_text(event.headers, "ce_id") or f"{event.topic}/{event.partition}/{event.offset}"
 

@@ -37,6 +37,8 @@ class Partition:
         self.chart = PartitionChart(tables.mappings)
         self.waiting = Waiting()
         self.terms = terms(self)
+        self.requests_from = 0
+        """Offset in `connector.request.v1`: what lies before it was dealt with before this state was built."""
 
     def load(self) -> None:
         """Read who waits; inside a work of this partition."""
@@ -44,7 +46,9 @@ class Partition:
             place, account_id, keys = read_held_keys(row)
             self.waiting.add(place, name, account_id, keys)
         for key, row in self.tables.releases.items():
-            if key != BUILT:
+            if key == BUILT:
+                self.requests_from = int(row)
+            else:
                 self.waiting.running[key] = read_release(row)
 
     def state(self, account_id: str, record_id: str) -> RecordState | None:

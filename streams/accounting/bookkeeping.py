@@ -36,6 +36,8 @@ def take_document(state: RecordState | None, held: Held | None, arrival: Arrival
         return None
     if known.is_on_its_way:
         return _while_on_its_way(known, arrival)
+    if state is not None and _is_what_was_settled(state, arrival):
+        return noted(known, held, SEEN_AGAIN)
     if known.standing:
         return _while_in_ledger(known, held, arrival, terms)
     return _while_free(state, known, held, arrival, terms)
@@ -223,6 +225,14 @@ def _while_free(
     decision = settle(asked, fresh, document, _asked_for(known, arrival.asking), terms)
     is_news = bool(decision.steps) or state is None
     return decision if is_news else noted(decision.state, decision.held, SEEN_AGAIN)
+
+
+def _is_what_was_settled(state: RecordState, arrival: Arrival) -> bool:
+    """Whether a document is the one that a person booked by hand, come again."""
+    if state.status is not Status.SETTLED_BY_HAND or state.awaited_by is not None:
+        return False
+    is_older = state.settled_at is not None and arrival.captured.fetched_at.isoformat() <= state.settled_at
+    return is_older or state.fingerprint == (arrival.document.fingerprint if arrival.document else "")
 
 
 def _is_left_alone(state: RecordState, document: LedgerDocument | None) -> bool:

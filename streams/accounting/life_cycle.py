@@ -32,7 +32,8 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     Status.FAILED: _EVALUATED | {Status.RECEIVED, Status.SETTLED_BY_HAND},
     Status.CHANGED_AFTER_POSTING: IN_LEDGER | {Status.POSTING, Status.SETTLED_BY_HAND},
     Status.CORRECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING},
-    Status.SETTLED_BY_HAND: _EVALUATED,
+    # One whose voucher stands goes back to what its document is against that.
+    Status.SETTLED_BY_HAND: _EVALUATED | IN_LEDGER,
 }
 
 

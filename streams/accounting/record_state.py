@@ -74,6 +74,8 @@ class RecordState:
     """The voucher date that it gave."""
     vouchers: tuple[dict[str, Any], ...] = ()
     """All vouchers in IFS, as their numbers, reversals too; the last one is the newest."""
+    settled_at: str | None = None
+    """Of new state that found a settlement in the log: documents fetched before it are what a person booked by hand."""
     handled_requests: tuple[str, ...] = ()
     """Ids of the last requests of people that were acted on."""
 
@@ -168,6 +170,7 @@ _SHORT = {
     "awaited_by": "ab",
     "awaited_date": "ad",
     "vouchers": "vs",
+    "settled_at": "sa",
     "handled_requests": "hr",
 }
 _LONG = {short: name for name, short in _SHORT.items()}

@@ -6,9 +6,9 @@ A wish names what it is about and acts only while that still holds; the record k
 from dataclasses import replace
 
 from schemas.base import Status
-from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
-from streams.accounting.bookkeeping import settle
+from streams.accounting.bookkeeping import CHANGED, GONE, settle
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
@@ -29,10 +29,20 @@ def take_replay(
         dated = wish.date.isoformat() if wish.date else None
         waiting = replace(state, awaited_by=newest.asking.event_id, awaited_date=dated)
         return replace(noted(waiting, held, f"fetched anew: {wish.reason}"), fetch_anew=True)
+    if state.status is Status.SETTLED_BY_HAND and state.standing:
+        return _unsettled(state, newest)
     if newest.document is None:
         return noted(state, held, "replay: the document is gone from Zuora")
     decision = settle(state, held, newest.document, newest.asking, terms)
     return decision if decision.steps else noted(decision.state, decision.held, f"replayed: {wish.reason}")
+
+
+def _unsettled(state: RecordState, newest: Arrival) -> Decision:
+    """Undo the settlement of what is in the ledger: it is again as it stands there, or changed since."""
+    document = newest.document
+    if document is not None and document.fingerprint == state.posted_fingerprint:
+        return moved(state, state.status_in_ledger, newest.asking.at)
+    return moved(state, Status.CHANGED_AFTER_POSTING, newest.asking.at, reason=CHANGED if document else GONE)
 
 
 def take_correction(
@@ -59,8 +69,33 @@ def take_settlement(state: RecordState, held: Held | None, wish: SettlementRecor
     """End a record that a person booked in IFS by hand."""
     if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
         return noted(state, held, f"settlement refused: the record is {state.status}")
-    reason = f"booked by hand as {wish.voucher}: {wish.reason}"
-    return moved(state, Status.SETTLED_BY_HAND, newest.asking.at, reason=reason)
+    return moved(state, Status.SETTLED_BY_HAND, newest.asking.at, reason=_by_hand(wish))
+
+
+def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, answered: bool) -> RecordState | None:
+    """Fold a request into what new state knows of its record, which has its outcomes but no document yet.
+
+    `answered`: an outcome came after it, so what was to be done was. Without one a settlement stands, a replay undoes
+    it or is still to be sent; a correction is not known to have been, and a person sees that it was not.
+    """
+    if answered:
+        return state
+    match wish:
+        case SettlementRecorded():
+            at = wish.at.isoformat()
+            known = state or replace(RecordState.blank(wish.account_id), received_at=at)
+            reason = _by_hand(wish)
+            return replace(known, status=Status.SETTLED_BY_HAND, reason=reason, updated_at=at, settled_at=at)
+        case ReplayRequested() if state is not None and state.status in {Status.SETTLED_BY_HAND, Status.REJECTED}:
+            undone = state.status_in_ledger if state.standing else Status.FETCHED
+            status = undone if state.status is Status.SETTLED_BY_HAND else state.status
+            dated = wish.date.isoformat() if wish.date else None
+            return replace(state, status=status, settled_at=None, awaited_by=request_id, awaited_date=dated)
+    return state
+
+
+def _by_hand(wish: SettlementRecorded) -> str:
+    return f"booked by hand as {wish.voucher}: {wish.reason}"
 
 
 def handled(decision: Decision, request_id: str) -> Decision:

@@ -135,6 +135,7 @@ async def test_what_was_captured_more_than_a_day_ago_is_fetched_anew_before_it_i
 
 async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters() -> None:
     world = World()
+    await world.settle()
     wish = ReplayRequested(record_id="Invoice:none", account_id="A", actor="eva", at=NOW, reason="x")
     world.say(REQUESTS, "A", wish, "wish")
     await world.settle()
@@ -149,3 +150,87 @@ async def test_the_same_content_again_after_posting_is_seen_again() -> None:
     capture(world, card_payment("500.00"), "again")
     await world.settle()
     assert world.history("Payment:pay-1")[-1].note == SEEN_AGAIN
+
+
+async def test_new_state_knows_what_was_booked_by_hand() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    world.map("10", product("LATE"))
+    await world.settle()
+    before = world.history("Invoice:inv-1")[-1]
+    await world.start_anew()
+    await world.settle()
+    capture(world, invoice(1, "A", sku="LATE"), "fetched again")
+    await world.settle()
+    assert (world.status("Invoice:inv-1"), world.commands()) == (Status.SETTLED_BY_HAND, [])
+    assert world.history("Invoice:inv-1")[-1].reason == before.reason
+
+
+async def test_new_state_sends_nothing_again_for_a_request_that_was_answered() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    world.refuse.clear()
+    sent = len(world.log.all(NAMES.public(topics.VOUCHER_COMMAND)))
+    await world.start_anew()
+    await world.settle()
+    assert len(world.log.all(NAMES.public(topics.VOUCHER_COMMAND))) == sent == 2
+    assert world.status("Invoice:inv-1") is Status.REJECTED
+    ask(world, "Invoice:inv-1", ReplayRequested, date=date(2026, 4, 1))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+async def test_new_state_undoes_a_settlement_that_a_replay_undid() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    await world.start_anew()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.MAPPING_MISSING
+    world.map("10", product("LATE"))
+    await world.settle()
+    assert (world.status("Invoice:inv-1"), len(world.commands())) == (Status.POSTED, 1)
+
+
+async def test_what_was_booked_by_hand_after_a_change_stays_so_when_it_is_fetched_again() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    capture(world, invoice(1, "A", amount="80.00"))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    capture(world, invoice(1, "A", amount="80.00"), "fetched again")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    capture(world, invoice(1, "A", amount="70.00"))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
+
+
+@pytest.mark.parametrize("refetch", [False, True])
+async def test_a_replay_of_what_was_booked_by_hand_after_a_change_shows_the_change_again(*, refetch: bool) -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    capture(world, invoice(1, "A", amount="80.00"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=refetch)
+    await world.settle()
+    if refetch:
+        capture(world, invoice(1, "A", amount="80.00"), "fetched again")
+        await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
+    assert len(world.commands()) == 1
