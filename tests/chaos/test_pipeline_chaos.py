@@ -29,6 +29,8 @@ SEED = int(os.environ.get("ZIFS_TEST_CHAOS_SEED", "0")) or int(time.time())
 SECONDS = float(os.environ.get("ZIFS_TEST_CHAOS_SECONDS", "45"))
 ACCOUNTS = 12
 INVOICES_PER_SECOND = 5
+BATCH_SIZES = (1, 20)
+"""Of the poster: even seeds post one by one, odd ones in change sets."""
 CATCH_UP_SECONDS = 240 + SECONDS
 CALLOUTS = {
     "customEvents": list(CUSTOM_EVENTS),
@@ -57,6 +59,7 @@ async def test_zuora_the_log_and_the_ledger_agree_whatever_goes_wrong(
     try:
         stage = await prepare(children, tmp_path, given, accounts=ACCOUNTS)
         stage.environment["ZIFS_IFS__SETTLE_SECONDS"] = str(SETTLE_SECONDS)
+        stage.environment["ZIFS_IFS__BATCH_SIZE"] = str(BATCH_SIZES[SEED % len(BATCH_SIZES)])
         kafka = given.model_copy(update={"topic_prefix": stage.environment["ZIFS_KAFKA__TOPIC_PREFIX"]})
         async with aiohttp.ClientSession() as http:
             system = System(children, stage, kafka, tmp_path, http)

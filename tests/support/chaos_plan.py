@@ -104,7 +104,9 @@ Fault = Callable[[random.Random], Json]
 
 
 def _order(chance: random.Random, faults: tuple[Fault, ...]) -> Json:
-    return {"times": chance.randint(1, 4), **chance.choice(faults)(chance)}
+    """Return a fault of the next requests: of any, or, two times in three, of those that carry documents."""
+    path = chance.choice(("", DOCUMENTS, DOCUMENTS))
+    return {"times": chance.randint(1, 4), "path": path, **chance.choice(faults)(chance)}
 
 
 def _lasting(kind: str, most: float, **more: Any) -> Fault:
@@ -115,7 +117,9 @@ def _plain(kind: str, **more: Any) -> Fault:
     return lambda _: {"kind": kind, **more}
 
 
-POSTED = {"method": "POST", "path": "VoucherSet"}
+DOCUMENTS = "/v1/"
+"""In the paths of Zuora's documents and of IFS's projections, and of no token."""
+POSTED = {"method": "POST", "path": DOCUMENTS}
 IFS_FAULTS: tuple[Fault, ...] = (
     _plain("commit-then-drop"),
     _plain("commit-then-drop"),

@@ -84,7 +84,7 @@ class Orchestrator:
         one = self.kept[name]
         if one.process and one.process.returncode is None and not one.busy:
             self.done["killed"] += 1
-            one.expected = {-signal.SIGKILL}
+            one.expected |= {-signal.SIGKILL}
             one.process.kill()
 
     async def stop(self, name: str) -> None:
@@ -94,8 +94,8 @@ class Orchestrator:
         if process is None or process.returncode is not None or one.busy:
             return
         began, one.busy = time.monotonic(), True
-        # One that is still importing has nothing in hand, and ends by the signal itself.
-        one.expected = {0, -signal.SIGTERM}
+        # One that is still importing has nothing in hand, and ends by the signal itself. A kill may be on its way.
+        one.expected |= {0, -signal.SIGTERM}
         process.terminate()
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
