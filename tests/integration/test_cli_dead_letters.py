@@ -50,8 +50,8 @@ def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
 
 def record(cluster: Cluster, topic: str, *, offset: int = 7, **fields: Any) -> LogRecord:
     """A record of a public topic, as an agent met it."""
-    fields = {"key": b"A1", "value": b"\xff\x00 no event", "headers": {"ce_id": b"e1"}, "partition": 1} | fields
-    return LogRecord(cluster.names.public(topic), offset=offset, timestamp=START, **fields)
+    told: dict[str, Any] = {"key": b"A1", "value": b"\xff\x00 no event", "headers": {"ce_id": b"e1"}, "partition": 1}
+    return LogRecord(cluster.names.public(topic), offset=offset, timestamp=START, **told | fields)
 
 
 def callout(cluster: Cluster, body: bytes, **headers: str) -> NeverInATopic:

@@ -4,11 +4,12 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -60,6 +61,23 @@ class System:
     kafka: KafkaSettings
     folder: Path
     http: aiohttp.ClientSession
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    """Ingress and worker, by these names."""
+
+    async def start(self, role: str) -> None:
+        """Start a process with the settings of the stage, and return once it can do its work."""
+        urls = {"ingress": self.stage.ingress_url, "worker": self.stage.worker_url}
+        process = await self.children.start(role, "agents", role, environment=self.stage.environment)
+        self.processes[role] = process
+        await self.children.ready(role, process, urls[role])
+
+    async def stop(self, role: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """End a process, and return once it has ended."""
+        process = self.processes.pop(role)
+        self.children.forget(process)
+        process.send_signal(how)
+        async with asyncio.timeout(30):
+            await process.wait()
 
     @property
     def names(self) -> TopicNames:
@@ -166,7 +184,7 @@ class System:
             for number, wanted in expected.items()
             if (told := now.get(number)) is None or told["status"] not in wanted
         }
-        commands, outcomes = await self._count(VOUCHER_COMMAND), await self._count(VOUCHER)
+        commands, outcomes = await self.count(VOUCHER_COMMAND), await self.count(VOUCHER)
         return left if left or commands == outcomes else {"commands without an answer": commands - outcomes}
 
     async def vouchers_of(self, nets: dict[str, Net], seconds: float = 60) -> list[dict[str, Any]]:
@@ -193,7 +211,8 @@ class System:
         ]
         return bool(committed) and not left
 
-    async def _count(self, topic: str) -> int:
+    async def count(self, topic: str) -> int:
+        """Return how many records a topic has."""
         bounds = await log_bounds(self.kafka, [self.names.public(topic)])
         return sum(bounds.end.values())
 
@@ -211,7 +230,7 @@ async def whole_system(servers: str, folder: Path) -> AsyncIterator[System]:
         started = {role: await children.start(role, "agents", role, environment=stage.environment) for role in urls}
         async with aiohttp.ClientSession() as http:
             own = kafka.model_copy(update={"topic_prefix": stage.environment["ZIFS_KAFKA__TOPIC_PREFIX"]})
-            system = System(children, stage, own, folder, http)
+            system = System(children, stage, own, folder, http, started)
             await system.ifs("settings", {"requestsPerMinute": REQUESTS_PER_MINUTE})
             await system.zuora("callouts", {"customEvents": list(CUSTOM_EVENTS), "calloutPreemptive": True})
             for role, process in started.items():

@@ -55,7 +55,7 @@ COLLECTED = (topics.NOTIFICATION, topics.FETCH_LATER)
 NAMES_OF_HEADERS = st.sampled_from(["ce_id", "ce_type", "traceparent", "mapping_version", "dlq.topic", "note"])
 HEADERS = st.dictionaries(NAMES_OF_HEADERS, st.binary(max_size=12), max_size=4)
 
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
         None, True, -1, 0, 7, 10**30, -(2**63) - 1, 1.5, "", "A", "Invoice:inv-1", "x/y", "\ufffd", "NaN",
         "1E+999999999",
@@ -111,7 +111,7 @@ ANYTHING = st.one_of(
     spoilt_events(),
 )
 KEYS = st.none() | st.sampled_from([b"A", b"10", b"*", b"pay-1"]) | st.binary(max_size=8)
-ANY_TIMES = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY_TIMES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parked_whole(letter: Event, record: Event) -> bool:
@@ -179,7 +179,7 @@ async def test_the_collector_parks_what_it_cannot_read_and_goes_on(
     assert scene.table[RECORD]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(topic=st.sampled_from([topics.VOUCHER_COMMAND, topics.POSTING_RETRY]), key=KEYS, told=ANYTHING)
 @example(topic=topics.POSTING_RETRY, key=None, told=({}, None))
 async def test_the_poster_parks_what_it_cannot_read_and_goes_on(
