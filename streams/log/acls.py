@@ -43,6 +43,7 @@ PROCESSES = {
             topics.VOUCHER,
             topics.AUDIT,
             topics.DEAD_LETTER,
+            topics.PERSONAL_KEY,
         ),
     ),
     # Whoever may send dead letters back writes to wherever they came from; credentials are the command line's alone.
@@ -109,10 +110,12 @@ def _rights(process: str, kafka: KafkaSettings, names: TopicNames) -> Iterator[t
         yield from ((GROUP, READ, names.agent(agent)) for agent in TABLES)
         # It refuses to start beside another app id's worker, which only its group tells of.
         yield GROUP, DESCRIBE, ANY
-        # It refuses to start where topics are missing, also those of other processes.
-        yield from ((TOPIC, DESCRIBE, name) for name in declared)
+        # It refuses to start where topics are missing, also those of other processes, and asks how much each takes.
+        yield from ((TOPIC, operation, name) for name in declared for operation in (DESCRIBE, DESCRIBE_CONFIGS))
     if process in ("console", "cli"):
-        # What the backlog is, and whether a change was applied, their committed offsets tell.
+        # What the backlog is, and whether a change was applied, their committed offsets tell; what stands beside the
+        # road to IFS, the poster's table.
+        yield TOPIC, READ, names.changelog("poster", "waiting")
         yield from ((GROUP, DESCRIBE, names.agent(agent)) for agent in TABLES)
     if process == "setup":
         yield from ((TOPIC, operation, name) for name in declared for operation in (CREATE, DESCRIBE, DESCRIBE_CONFIGS))

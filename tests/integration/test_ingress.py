@@ -226,10 +226,22 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
         ({"ZIFS_KAFKA__BOOTSTRAP_SERVERS": ""}, "ZIFS_KAFKA__BOOTSTRAP_SERVERS"),
         ({"ZIFS_INGRESS__ALLOW_ANONYMOUS": "false"}, "ZIFS_INGRESS__HMAC_SECRET"),
         ({"ZIFS_INGRESS__HMAC_SECRET": "hunter2", "ZIFS_INGRESS__HMAC_ALGORITHM": "md5"}, "md5 is refused"),
+        ({"ZIFS_INGRESS__TLS_CERTFILE": "gone.pem", "ZIFS_INGRESS__TLS_KEYFILE": "gone.pem"}, "No such file"),
+        ({"ZIFS_INGRESS__JWT_JWKS_URL": "https://keys.example"}, "ZIFS_INGRESS__JWT_ISSUER is not set"),
+        ({"ZIFS_INGRESS__TRUSTED_PROXIES": "10.0.0.1/8"}, "ZIFS_INGRESS__TRUSTED_PROXIES"),
         ({"ZIFS_INGRESS__PORT": "70000"}, "ZIFS_INGRESS__PORT"),
         ({"ZIFS_INGRESS__HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
     ],
-    ids=["no broker named", "no authentication", "unsafe algorithm", "no such port", "not an address of this machine"],
+    ids=[
+        "no broker named",
+        "no authentication",
+        "unsafe algorithm",
+        "no certificate",
+        "half of OAuth2",
+        "no network",
+        "no such port",
+        "not an address of this machine",
+    ],
 )
 def test_wrong_settings_end_the_process_with_2_and_a_line_that_names_them(changed: dict[str, str], said: str) -> None:
     environment = os.environ | {

@@ -178,6 +178,7 @@ async def prepared(kafka: SecuredKafka, folder: Path) -> AsyncIterator[Secured]:
         await children.stop()
 
 
+@pytest.mark.timeout(240)
 async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less_is_named(
     kafka: SecuredKafka, tmp_path: Path
 ) -> None:
@@ -199,6 +200,7 @@ async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less
         assert {record["status"] for record in listing} == {"posted"}
         assert "0" in await system.children.run("agents", "posting", "status", environment=told)
         system.children.check()
+        assert kafka.denied(system.names.app_id) == []
         await one_right_less_is_named(system)
 
 

@@ -56,6 +56,12 @@ class SecuredKafka:
     servers: str
     cafile: Path
     provider: IdentityProvider
+    log_file: Path
+
+    def denied(self, name: str) -> list[str]:
+        """Return what the broker has refused so far that has `name` in its name."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return [line for line in lines if " is Denied " in line and name in line]
 
     def settings(self, user: str, mechanism: str = "PLAIN", **changed: Any) -> KafkaSettings:
         """Return how a user gets in from outside."""
@@ -131,7 +137,9 @@ def secured_kafka(folder: Path) -> Iterator[SecuredKafka]:
         broker.start()
     try:
         inside = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=2, replication_factor=1)
-        yield SecuredKafka(inside, f"127.0.0.1:{port}", folder / "authority.pem", provider)
+        yield SecuredKafka(
+            inside, f"127.0.0.1:{port}", folder / "authority.pem", provider, broker.data_dir / "kafka.log"
+        )
     finally:
         broker.stop()
 
