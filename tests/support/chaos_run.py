@@ -50,8 +50,7 @@ class Chaos:
         for far_side in (self.system.stage.zuora_url, self.system.stage.ifs_url):
             async with self.system.http.get(f"{far_side}/_sandbox/faults") as answer:
                 self.done["faults"] += len((await answer.json())["carriedOut"])
-            async with self.system.http.delete(f"{far_side}/_sandbox/faults") as answer:
-                assert answer.ok
+            await self._withdraw_faults(far_side)
         await self.command("posting", "resume", "--reason", "chaos is over")
 
     async def command(self, *words: str) -> str:
@@ -64,8 +63,8 @@ class Chaos:
             "stop": lambda act: self.processes.stop(_worker(act)),
             "freeze": lambda act: self.processes.freeze(_worker(act), act.seconds),
             "ingress-kill": lambda _: self.processes.kill("ingress"),
-            "ifs-fault": lambda act: self._order(self.system.ifs, act),
-            "zuora-fault": lambda act: self._order(self.system.zuora, act),
+            "ifs-fault": lambda act: self._order(self.system.stage.ifs_url, act),
+            "zuora-fault": lambda act: self._order(self.system.stage.zuora_url, act),
             "revoke-tokens": self._revoke_tokens,
             "pause": self._pause,
             "invoice": self._invoice,
@@ -75,8 +74,18 @@ class Chaos:
         }
         await doing.get(act.kind, self._harm_broker)(act)
 
-    async def _order(self, far_side: Callable[..., Awaitable[Any]], act: Act) -> None:
-        await far_side("faults", act.order)
+    async def _order(self, far_side: str, act: Act) -> None:
+        """Have a far side fail like so from now on, and no longer like before.
+
+        Otherwise faults pile up while little is asked of it, which is what our own back-off does, and nothing works.
+        """
+        await self._withdraw_faults(far_side)
+        async with self.system.http.post(f"{far_side}/_sandbox/faults", json=act.order) as answer:
+            assert answer.ok, await answer.text()
+
+    async def _withdraw_faults(self, far_side: str) -> None:
+        async with self.system.http.delete(f"{far_side}/_sandbox/faults") as answer:
+            assert answer.ok, await answer.text()
 
     async def _revoke_tokens(self, _: Act) -> None:
         await self.system.ifs("tokens/revoke", {})
