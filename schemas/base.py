@@ -5,7 +5,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -56,6 +65,12 @@ Amount = Annotated[
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
 ]
 """A decimal, on the wire a string such as "1190.00": never a float, never an exponent."""
+
+LONGEST_TEXT = 4_000
+"""Characters of an id, a name or a comment, also of a sealed one: an event that repeats some of them is still small."""
+
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
+"""What stands in an event for people and look-ups, and goes on into others."""
 
 LEFT_OUT_IF_NONE = Field(default=None, exclude_if=lambda value: value is None)
 """A field that is not written at all where it is empty: of a row's two sides, say, only the one that it has."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Date, DocumentType, Model, Time
+from schemas.base import Date, DocumentType, Model, Text, Time
 
 ALL_COMPANIES = "*"
 NONE_VALUE = "(none)"
@@ -24,15 +24,15 @@ ChartKind = Literal["product", "tax", "cash", "unapplied", "rounding"]
 class Change(Model):
     """Who changed something, when and why."""
 
-    actor: str
+    actor: Text
     at: Time
-    comment: str | None = None
+    comment: Text | None = None
 
 
 class AccountMappingSet(Change):
     """A Zuora account posts to this company and receivable account."""
 
-    account_id: str
+    account_id: Text
     company: Code
     gl_account: Code
     code_parts: dict[CodePart, Code] = Field(default_factory=dict)
@@ -42,7 +42,7 @@ class AccountMappingSet(Change):
 class AccountMappingRemoved(Change):
     """A Zuora account is no longer mapped."""
 
-    account_id: str
+    account_id: Text
 
 
 class ChartKey(Change):
@@ -52,11 +52,11 @@ class ChartKey(Change):
     kind: ChartKind
     match_on: MatchOn | None = None
     """For products."""
-    match_value: str | None = None
+    match_value: Text | None = None
     """For products and tax codes; `(none)` for no tax code, and with accounting_code for an item without any key."""
-    currency: str | None = None
+    currency: Text | None = None
     """For cash."""
-    gateway: str | None = None
+    gateway: Text | None = None
     """For cash: Zuora's gateway id; without it the mapping holds for the currency."""
 
 
@@ -95,6 +95,6 @@ class CompanySet(Change):
     company: Code
     cutover: Date | None = None
     """Documents dated earlier are captured, not posted."""
-    voucher_type: str | None = None
-    user_group: str | None = None
-    currency_type: str | None = None
+    voucher_type: Text | None = None
+    user_group: Text | None = None
+    currency_type: Text | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.base import Amount, DocumentType, Model, Time, Whole
+from schemas.base import Amount, DocumentType, Model, Text, Time, Whole
 
 
 class NotificationReceived(Model):
@@ -37,20 +37,20 @@ class FetchLater(Model):
 class DocumentCaptured(Model):
     """The full record as fetched from Zuora. Key: Zuora account id. `document` alone is open."""
 
-    record_id: str
+    record_id: Text
     document_type: DocumentType
-    document_id: str
-    document_number: str | None = None
-    account_id: str
-    account_number: str | None = None
-    account_name: str | None = None
-    currency: str | None = None
+    document_id: Text
+    document_number: Text | None = None
+    account_id: Text
+    account_number: Text | None = None
+    account_name: Text | None = None
+    currency: Text | None = None
     amount: Amount | None = None
-    former_account_ids: tuple[str, ...] = ()
+    former_account_ids: tuple[Text, ...] = ()
     """Accounts that the document belonged to before; it is told under their keys too."""
     gone: bool = False
     """The document was captured before and is no longer in Zuora; `document` is then empty."""
-    updated_date: str | None = None
+    updated_date: Text | None = None
     """Zuora's `updatedDate` as it gave it: local time of the tenant, comparable with itself only."""
     received_at: Time
     fetched_at: Time

@@ -11,6 +11,8 @@ Json = Mapping[str, Any]
 
 LARGEST_EXPONENT = 18
 """Amounts of 10^18 and more are a fault of their sender; their arithmetic would also leave the 28 digits of decimal."""
+LONGEST_TEXT = 1_000
+"""Characters; a number, a code or a name that is longer is none, and would be repeated in keys and events."""
 MOST_DECIMALS = 20
 """Zuora's taxes have up to ten or so; 1E-999999999 is a decimal too, and written out it would be a gigabyte."""
 
@@ -19,11 +21,13 @@ def text(source: Json, name: str, where: str = "") -> str:
     """Return a field as text without outer blanks, or an empty text.
 
     Raises:
-        UnreadableError: it is a list or an object; the message names the field.
+        UnreadableError: it is a list, an object or too long; the message names the field.
 
     """
     value = source.get(name)
     if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise UnreadableError(f"{where}{name}: longer than {LONGEST_TEXT} characters")
         return value.strip()
     if value is None:
         return ""
