@@ -1,7 +1,7 @@
 """HTTP towards a far side: bearer tokens, time-outs, bounds; every fault of the network as an error of ours."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -163,7 +163,7 @@ class HttpSession:
             sent_headers["Authorization"] = f"Bearer {token}"
             answer = await self._send(method, url, data, sent_headers, seconds, is_write=is_write)
             if not self._refuses_token(answer):
-                return answer
+                return replace(answer, body=self._tokens.hidden(answer.body, token))
             self._tokens.reject(token)
         raise UnauthorizedError(f"{self.name} refuses a fresh token (401)", status=401)
 

@@ -22,6 +22,8 @@ MARGIN_SHARE = 0.2
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _REFUSED = (400, 401, 403)
 _LONGEST_WORD = 100
+SHORTEST_HIDDEN = 12
+"""Characters; a shorter secret is also found where it is none, such as in an amount."""
 
 
 class TokenSource:
@@ -75,6 +77,13 @@ class TokenSource:
         if token == self._token:
             self._token = None
 
+    def hidden(self, body: bytes, token: str = "") -> bytes:
+        """Return a far side's words without our credentials: some gateways quote a request that they refuse."""
+        for secret in (token, self._client_secret.get_secret_value()):
+            if secret and len(secret) >= SHORTEST_HIDDEN and (text := secret.encode(errors="replace")) in body:
+                body = body.replace(text, b"***")
+        return body
+
     def update(self, client_id: str, client_secret: SecretStr) -> None:
         """Use other credentials from the next token on, which is fetched at the next call."""
         self._client_id, self._client_secret = client_id, client_secret
@@ -101,6 +110,8 @@ class TokenSource:
         asked_at = time.monotonic()
         asked_with = (self._client_id, self._client_secret)
         status, headers, body = await self._ask()
+        if status != 200:
+            body = self.hidden(body)
         if status in _REFUSED:
             if asked_with == (self._client_id, self._client_secret):
                 self._rests_until = time.monotonic() + REFUSED_REST_SECONDS
