@@ -17,8 +17,11 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from schemas.errors import LogUnavailableError, TopicsError
 from streams.log.connection import bootstrap_servers, connection_options
 from streams.log.denied import denial
+from streams.log.header_names import read_any_header_names
 from streams.log.topics import admin_client, require_sight
 from streams.settings import KafkaSettings
+
+read_any_header_names()
 
 Position = tuple[str, int]
 """A topic (its full name) and a partition."""
