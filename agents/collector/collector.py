@@ -257,12 +257,15 @@ class Collector:
 
     async def _give_up(self, errand: Errand, state: ObjectState, reason: str, work: Work) -> None:
         """End a record as `failed`; once its status is the bookkeeper's, the notification is a dead letter instead."""
-        if state.captured:
+        # Its first document was about to go out when Kafka refused its size: nobody but us can have written since.
+        never_out = reason == DOCUMENT_TOO_LARGE and not state.accounts
+        if state.captured and not never_out:
             send_message(work, self._tell.dead_letter(errand.event, reason))
         else:
             state = await self._received(errand, state, work)
             message, state = self._tell.step(errand, state, Status.FAILED, self._clock(), reason=reason)
             send_message(work, message)
+            state = replace(state, captured=False)
         _log.warning("cannot be fetched", record=errand.record_id, reason=reason)
         await self._end(errand, state, work, "failed")
 

@@ -13,10 +13,7 @@ from schemas.topics import DEAD_LETTER, DOCUMENT
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.errors import NoSuchObjectError
 from tests.support.collecting import GONE, ID, LATER, NOON, Scene, documents, invoice, notified, reason, statuses
-from tests.support.fakes import (
-    decoded,
-    header,
-)
+from tests.support.fakes import CrashError, FakeTable, FakeWork, decoded, header
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +112,28 @@ async def test_a_document_beyond_what_a_topic_takes_has_failed() -> None:
     assert statuses(work) == [(None, Status.RECEIVED), (Status.RECEIVED, Status.FAILED)]
     assert reason(work) == "document too large"
     assert len(documents(await Scene(invoice(), largest_document_bytes=2_000_000).notify())) == 1
+
+
+async def test_a_first_document_that_kafka_refused_for_its_size_has_failed_when_it_is_met_again() -> None:
+    large = invoice(comments="x" * 2_000_000)
+    scene = Scene(large)
+    with pytest.raises(CrashError):  # the process ends at the refusal: received, fetched and that it is captured are in
+        await scene.notify(work=FakeWork(scene.table, crash_at=4))
+
+    again = Scene(large, table=FakeTable(scene.table.durable), largest_document_bytes=2_000_000)
+    work = await again.notify()
+    assert statuses(work) == [(Status.FETCHED, Status.FAILED)]
+    assert reason(work) == "document too large"
+    assert documents(work) == []
+    assert again.state.captured is False
+
+
+async def test_a_later_document_that_is_too_large_is_a_dead_letter() -> None:
+    scene = Scene(largest_document_bytes=500).knowing(captured=True, first_account="acc-1", last_account="acc-1")
+    work = await scene.notify()
+
+    assert [message.topic for message in work.sent] == [DEAD_LETTER]
+    assert header(work.sent[0], "dlq.reason") == "document too large"
 
 
 async def test_once_the_status_is_the_bookkeeper_s_a_refusal_is_a_dead_letter() -> None:
