@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiokafka
+from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerStoppedError
 
+from agents.runtime.failure import ExitCode, end_process
 from streams.log.connection import connection_options
 
 Records = Mapping[TopicPartition, list[Any]]
@@ -21,7 +23,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """When the group coordinator last confirmed this member, on the monotonic clock."""
 
     async def on_start(self) -> None:
-        """Start the consumer and note every confirmed heartbeat."""
+        """Start the consumer, note every confirmed heartbeat, and end with the first error that no rejoin can mend."""
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka tells nobody of heartbeats
         beat = coordinator._do_heartbeat  # noqa: SLF001
@@ -34,6 +36,23 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return confirmed
 
         coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
+        self._end_when_refused(coordinator)
+
+    def _end_when_refused(self, coordinator: Any) -> None:
+        """End the process when the group refuses this member, for lack of a right say.
+
+        Fault closed: aiokafka keeps such an error for the next getmany(), and rests until then. Nobody calls that here,
+        and the worker would wait for its partitions for ever without a word.
+        """
+        push = coordinator._push_error_to_user  # noqa: SLF001
+
+        def pushed(error: Exception) -> Any:
+            ending = self.should_stop or coordinator._closing.done()  # noqa: SLF001
+            if not ending and not getattr(error, "retriable", False):
+                end_process(f"{self.app.conf.id} cannot work in its group", ExitCode.FRAMEWORK, error)
+            return push(error)
+
+        coordinator._push_error_to_user = pushed  # noqa: SLF001
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer.
@@ -110,9 +129,13 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
-            records: Records = await fetcher.fetched_records(
-                partitions, timeout=timeout_seconds, max_records=max_records
-            )
+            try:
+                records: Records = await fetcher.fetched_records(
+                    partitions, timeout=timeout_seconds, max_records=max_records
+                )
+            except TopicAuthorizationFailedError as error:
+                # Faust would end the process too, after a traceback for each of its services.
+                end_process(f"{self.app.conf.id} cannot read", ExitCode.FRAMEWORK, error)
             return records
 
     async def committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:

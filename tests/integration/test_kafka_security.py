@@ -20,7 +20,7 @@ import pytest
 from agents.demo.children import Children, free_port
 from agents.demo.setting import Stage, prepare
 from schemas.errors import LogDeniedError, LogUnavailableError
-from schemas.topics import AUDIT, NOTIFICATION, VOUCHER, TopicNames
+from schemas.topics import AUDIT, NOTIFICATION, VOUCHER, VOUCHER_COMMAND, TopicNames
 from streams.log.acls import acls
 from streams.log.producer import LogProducer
 from streams.log.reader import read_to_end
@@ -184,7 +184,7 @@ async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less
 ) -> None:
     async with prepared(kafka, tmp_path) as system:
         await kafka.grant(await as_the_command_lists_them(system))
-        await start_all(system)
+        poster = await start_all(system)
         await mappings_are_imported(system, tmp_path)
         async with aiohttp.ClientSession() as http:
             await http.post(f"{system.stage.zuora_url}/_sandbox/bill-run", json={"invoices": 2})
@@ -201,6 +201,9 @@ async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less
         assert "0" in await system.children.run("agents", "posting", "status", environment=told)
         system.children.check()
         assert kafka.denied(system.names.app_id) == []
+        system.children.forget(poster)
+        poster.terminate()
+        await poster.wait()  # it has the partition that the next ones are to get
         await one_right_less_is_named(system)
 
 
@@ -217,8 +220,8 @@ async def as_the_command_lists_them(system: Secured) -> list[dict[str, str]]:
     return found
 
 
-async def start_all(system: Secured) -> None:
-    """Start each with a mechanism of its own; the worker's agents, in two processes, with two."""
+async def start_all(system: Secured) -> Any:
+    """Start each with a mechanism of its own; the worker's agents, in two processes, with two. Returns the poster."""
     own = {"ZIFS_WORKER__PORT": "0", "ZIFS_DATA_DIR": system.stage.environment["ZIFS_DATA_DIR"] + "/poster"}
     started = {
         "ingress": await system.start("ingress", "ingress", told=system.told("ingress")),
@@ -228,10 +231,11 @@ async def start_all(system: Secured) -> None:
         ),
     }
     poster = system.told("worker", "SCRAM-SHA-512", **own)
-    await system.start("poster", "worker", "--agents", "poster", told=poster)
+    started_poster = await system.start("poster", "worker", "--agents", "poster", told=poster)
     urls = {"ingress": system.stage.ingress_url, "worker": system.stage.worker_url, "console": system.stage.console_url}
     for role, process in started.items():
         await system.children.ready(role, process, urls[role])
+    return started_poster
 
 
 async def mappings_are_imported(system: Secured, folder: Path) -> None:
@@ -260,6 +264,13 @@ async def one_right_less_is_named(system: Secured) -> None:
     await asyncio.gather(
         ends_naming(system, "lesser0", ("Group", group, "Read"), ["worker", "--agents", "poster"], code=76),
         ends_naming(system, "lesser1", ("Topic", names.public(VOUCHER), "*"), ["worker", "--agents", "poster"], code=2),
+        ends_naming(
+            system,
+            "lesser3",
+            ("Topic", names.public(VOUCHER_COMMAND), "Read"),
+            ["worker", "--agents", "poster"],
+            code=76,
+        ),
         ends_naming(system, "lesser2", ("Topic", names.public(AUDIT), "*"), ["records", "list"], code=2),
     )
 
@@ -310,6 +321,6 @@ def command(told: Mapping[str, str], *words: str) -> subprocess.CompletedProcess
         env=clean | dict(told),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=90,
         check=False,
     )
