@@ -15,9 +15,10 @@ from streams.views.summary import MissingMapping, StatusTotal
 
 
 class Refusal(Model):
-    """Why a request was not done, in one sentence."""
+    """Why a request was not done, in one sentence; `success` is there where it was no HTTP that could be read."""
 
     error: str
+    success: Literal[False] | None = LEFT_OUT_IF_NONE
 
 
 class RecordPage(Model):
