@@ -29,6 +29,7 @@ from schemas.mappings import (
 )
 from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
 from schemas.personal import PersonalKeyErased, PersonalKeySealed
+from schemas.proposals import ChangeProposed, ProposalApproved, ProposalRefused
 from schemas.releases import HandedOver, ReleaseNext
 from schemas.requests import (
     CorrectionRequested,
@@ -76,6 +77,9 @@ EVENT_TYPES: dict[str, type[Model]] = {
         CredentialSealed,
         PersonalKeySealed,
         PersonalKeyErased,
+        ChangeProposed,
+        ProposalApproved,
+        ProposalRefused,
     )
 }
 """`ce_type` to model: every event on every topic."""

@@ -27,6 +27,8 @@ class Change(Model):
     actor: Text
     at: Time
     comment: Text | None = None
+    approved_by: Text | None = None
+    """Who approved it, where two people have to agree; `at` is then when."""
 
 
 class AccountMappingSet(Change):

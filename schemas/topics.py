@@ -35,6 +35,7 @@ AUDIT = "connector.audit.v1"
 DEAD_LETTER = "connector.dead-letter.v1"
 CREDENTIAL = "connector.credential.v1"
 PERSONAL_KEY = "connector.personal-key.v1"
+PROPOSAL = "connector.proposal.v1"
 
 PUBLIC_TOPICS = (
     TopicSpec(NOTIFICATION),
@@ -48,6 +49,7 @@ PUBLIC_TOPICS = (
     TopicSpec(DEAD_LETTER, large_messages=True),
     TopicSpec(CREDENTIAL, partitions=1, kept=Kept.COMPACTED),
     TopicSpec(PERSONAL_KEY, partitions=1, kept=Kept.COMPACTED),
+    TopicSpec(PROPOSAL, partitions=1),
 )
 
 # Topics of our own working, named `{prefix}{app id}-{name}`: nobody else's business.
@@ -84,6 +86,8 @@ TABLES: dict[str, tuple[TopicSpec, ...]] = {
 
 WAITING_ENTRY = "waiting/"
 """What the keys of the poster's table `waiting` begin with that stand for a command; others hold the command itself."""
+POSTING_PACE = "pace"
+"""The key in the poster's table `waiting` under which it writes down how fast it gets on."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ MappingEvent = (
 REMOVALS = (AccountMappingRemoved, ChartRuleRemoved, PostingRuleRemoved)
 MAPPING_KINDS = ("account", "product", "tax", "cash", "unapplied", "rounding")
 """The kinds of mappings, in the order in which lists give them."""
-_CHANGE_FIELDS = {"actor", "at", "comment"}
+_CHANGE_FIELDS = {"actor", "at", "comment", "approved_by"}
 
 
 def kind_of(event: Model) -> str:
