@@ -11,7 +11,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from schemas.topics import DOCUMENT
+from streams.log.topics import LEAST_MESSAGE_BYTES, admin_client
 from tests.support.brokers import KafkaProcess
 from tests.support.faulty_system import Caller, Faulty, faulty_system, fill_disk, stuttering
 from tests.support.waiting import eventually
@@ -20,6 +23,8 @@ GIVEN_SECONDS = os.environ.get("ZIFS_TEST_OUTAGE_SECONDS")
 SECONDS = float(GIVEN_SECONDS or 1)
 """How long an outage goes on after callers were told to come again."""
 INVOICES = 4
+LARGE_ITEMS = 1_500
+"""Of about a kilobyte each."""
 ANSWER_SECONDS = 10 + 2.0
 """Ingress waits 10 s for Kafka; the rest is for a busy machine."""
 RESUME_SECONDS = 60
@@ -76,6 +81,7 @@ async def test_nothing_is_lost_whatever_happens_to_the_broker(
             await _suffer(faulty, broker, fault)
         if GIVEN_SECONDS:
             await _slow(faulty, broker)
+        await _too_large(faulty)
 
 
 async def _suffer(faulty: Faulty, broker: KafkaProcess, fault: Fault) -> None:
@@ -117,6 +123,21 @@ async def _slow(faulty: Faulty, broker: KafkaProcess) -> None:
     assert {one.status for one in caller.calls} == {200}
     assert await caller.missing_in_the_log() == set()
     _tell(f"slow: answered within {max(one.seconds for one in caller.calls):.1f} s")
+
+
+async def _too_large(faulty: Faulty) -> None:
+    """Lower what the topic of documents takes while all runs: a document beyond it fails and holds nobody up."""
+    kafka, names = faulty.system.kafka, faulty.system.names
+    async with admin_client(kafka) as admin:
+        lower = {"max.message.bytes": str(LEAST_MESSAGE_BYTES)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.public(DOCUMENT), configs=lower)])
+    large = await faulty.system.zuora("invoices", {"items": LARGE_ITEMS, "post": True})
+    await faulty.bill(INVOICES)
+    others = {one["number"]: {"posted"} for one in await faulty.system.documents() if one["id"] != large["id"]}
+    await faulty.statuses_are(others | {large["number"]: {"failed"}}, RESUME_SECONDS)
+    await faulty.system.says(large["number"], "failed", "document too large")
+    assert faulty.processes.own_ends[74] <= 1  # it learns what the topic takes when it is started again
+    _tell(f"too large: {faulty.processes.figures()}")
 
 
 def _tell(line: str) -> None:

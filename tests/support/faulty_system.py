@@ -131,7 +131,7 @@ class Faulty:
     async def all_posted_once(self, seconds: float) -> None:
         """Wait until every document is posted; then none may be in IFS twice, and nobody ended as nobody may."""
         expected = {one["number"]: set(POSTED) for one in await self.system.documents()}
-        waiting = asyncio.create_task(self._statuses_are(expected, seconds))
+        waiting = asyncio.create_task(self.statuses_are(expected, seconds))
         await asyncio.wait({waiting, self.keeping}, return_when=asyncio.FIRST_COMPLETED)
         if self.keeping.done():
             waiting.cancel()
@@ -142,15 +142,23 @@ class Faulty:
         assert len(vouchers) == len(expected)
         assert self.processes.tracebacks() == []
 
-    async def _statuses_are(self, expected: dict[str, set[str]], seconds: float) -> None:
+    async def statuses_are(self, expected: dict[str, set[str]], seconds: float) -> None:
+        """Wait until each of these documents, by number, is in one of its statuses.
+
+        Events may be told twice after a worker has ended, so nothing is counted here.
+        """
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return await self.system.statuses_are(expected, max(1.0, deadline - time.monotonic()))
-            except LogError:  # a broker that has just come back is not there for everybody at once
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.3)
+        while left := await self._not_yet(expected):
+            assert time.monotonic() < deadline, f"after {seconds:g} s {len(left)} are not there: {left[:5]}"
+            await asyncio.sleep(0.3)
+
+    async def _not_yet(self, expected: dict[str, set[str]]) -> list[str]:
+        try:
+            records = await self.system.records()
+        except LogError as error:  # a broker that has just come back is not there for everybody at once
+            return [str(error)]
+        now = {number: records.get(number, {}).get("status") for number in expected}
+        return [f"{number} is {now[number]}" for number, wanted in expected.items() if now[number] not in wanted]
 
     async def readiness(self, role: str) -> tuple[int, list[str]]:
         """Return status and reasons of a process's readiness; 0 where nobody answers."""
