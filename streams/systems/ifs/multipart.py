@@ -53,6 +53,10 @@ def write_change_set(parts: Sequence[Part]) -> tuple[str, bytes]:
     return head.decode().partition(": ")[2], body
 
 
+LONGEST_LENGTH = 18
+"""Digits of a length or of a part's number."""
+
+
 def read_change_set(answer: Answer) -> list[PartAnswer] | Answer:
     """Return what a batch with one change set was answered: an answer for each write, or one for all of them.
 
@@ -117,12 +121,12 @@ def _part_answer(part: Message) -> PartAnswer:
     headers = CIMultiDict((name, str(value)) for name, value in message_from_bytes(head).items())
     length = headers.get("Content-Length", "").strip()
     if length.isdecimal():
-        if len(body) < int(length):
+        if len(length) > LONGEST_LENGTH or len(body) < int(length):
             raise UnreadableError("a batch's answer with a part that broke off")
         body = body[: int(length)]
     number = (part.get("Content-ID") or headers.get("Content-ID") or "").strip().strip("<>")
     answer = Answer(int(line["status"]), CIMultiDictProxy(headers), body)
-    return PartAnswer(answer, int(number) if number.isdecimal() else None)
+    return PartAnswer(answer, int(number) if number.isdecimal() and len(number) <= LONGEST_LENGTH else None)
 
 
 def _head_and_body(raw: bytes) -> tuple[bytes, bytes]:
