@@ -5,9 +5,10 @@ from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.ingress.connection import LogConnection
-from schemas.errors import LogUnavailableError
+from schemas.errors import LogUnavailableError, TopicsError
+from schemas.topics import AUDIT, DOCUMENT, TopicNames
 from streams.log.producer import LogProducer, RecordRefusedError, RecordTooLargeError
-from streams.log.topics import admin_client
+from streams.log.topics import admin_client, apply_topics, largest_records, remove_topics
 from streams.settings import KafkaSettings
 from tests.support.waiting import eventually
 
@@ -26,9 +27,7 @@ async def test_a_record_that_its_topic_refuses_costs_those_after_it_nothing(kafk
             return await _error(log, unique, b"after") is None
 
         await eventually(taken, seconds=10)  # a producer that was refused a record is refused all that follow
-        async with admin_client(kafka) as admin:
-            wider = ConfigResource(ConfigResourceType.TOPIC, unique, configs={"max.message.bytes": "10000"})
-            await admin.alter_configs([wider])
+        await _set_largest(kafka, unique, 10_000)
 
         async def taken_large() -> bool:
             return await _error(log, unique, b"x" * 5_000) is None
@@ -51,6 +50,29 @@ async def test_a_producer_that_knows_what_a_topic_takes_asks_kafka_for_nothing_i
     finally:
         await producer.stop()
     assert placed.offset == 0
+
+
+async def test_what_topics_take_is_read_from_their_settings_and_too_little_is_refused(
+    kafka_bootstrap: str, unique: str
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=kafka_bootstrap, replication_factor=1, partitions=1)
+    names = TopicNames(prefix=f"{unique}-", app_id=unique)
+    await apply_topics(kafka, names)
+    try:
+        assert (await largest_records(kafka, names))[names.public(DOCUMENT)] == 16 * 1024 * 1024
+        await _set_largest(kafka, names.public(DOCUMENT), 2_000_000)
+        assert (await largest_records(kafka, names))[names.public(DOCUMENT)] == 2_000_000
+        await _set_largest(kafka, names.public(AUDIT), 999_999)
+        with pytest.raises(TopicsError, match=f"{names.public(AUDIT)}: max.message.bytes is 999999, at least 1000000"):
+            await largest_records(kafka, names)
+    finally:
+        await remove_topics(kafka, names)
+
+
+async def _set_largest(kafka: KafkaSettings, topic: str, size: int) -> None:
+    async with admin_client(kafka) as admin:
+        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+        await admin.alter_configs([wanted])
 
 
 async def _error(log: LogConnection, topic: str, value: bytes) -> LogUnavailableError | None:
