@@ -4,15 +4,26 @@ from datetime import datetime, timedelta
 
 from schemas.base import Model, Time
 from schemas.requests import PostingPaused
-from schemas.topics import CONTROL, VOUCHER_COMMAND, WAITING_ENTRY, TopicNames
+from schemas.topics import CONTROL, POSTING_PACE, VOUCHER_COMMAND, WAITING_ENTRY, TopicNames
 from streams.log.backlog import backlog as backlog_of
 from streams.log.reader import read_to_end
 from streams.posting_control import PauseBook
 from streams.settings import KafkaSettings, Settings
 from streams.systems.ifs.service import budget_of
 
-REQUESTS_PER_VOUCHER = 2
+REQUESTS_PER_BATCH = 2
 """One look and one POST; what is read beside them is kept for minutes."""
+PACE_COUNTS_FOR = timedelta(minutes=15)
+"""How long what the poster wrote down of its pace is taken for true: a learnt limit comes back in less."""
+
+
+class Pace(Model):
+    """How fast the poster gets on, as it was at `at`."""
+
+    requests_per_minute: int
+    """The limit that held: configured, or lower where IFS said so."""
+    requests_per_voucher: float
+    at: Time
 
 
 class PostingStatus(Model):
@@ -24,7 +35,11 @@ class PostingStatus(Model):
     waiting: int
     """Commands in the poster's waiting room: in trouble, behind one of their account, or of a paused company."""
     requests_per_minute: int
-    """The configured limit less the reserve; the poster may have learnt a lower one."""
+    """The limit that holds: the configured one less the reserve, or a lower one that the poster has learnt."""
+    configured_per_minute: int
+    """The configured limit less the reserve."""
+    requests_per_voucher: float
+    """As it was lately; where nothing was posted lately, as it is with full batches."""
     seconds_until_clear: float | None
     """At that limit, were nothing new to come; None while all is paused, and nothing would ever be done."""
     clear_at: Time | None
@@ -48,30 +63,47 @@ async def posting_status(settings: Settings, names: TopicNames, now: datetime) -
     """Return how posting stands at `now`. Raises like `read_pauses`."""
     book = await read_pauses(settings.kafka, names)
     not_taken = await backlog_of(settings.kafka, group=names.agent("poster"), topic=names.public(VOUCHER_COMMAND))
-    waiting = await _waiting(settings.kafka, names)
-    return status_of(book, not_taken, waiting, budget_of(settings.ifs).limit, now)
+    waiting, pace = await _waiting(settings.kafka, names)
+    configured = budget_of(settings.ifs).limit
+    if pace is None or now - pace.at > PACE_COUNTS_FOR:
+        together = settings.ifs.batch_size if settings.ifs.posting == "voucher-set" else 1
+        pace = Pace(requests_per_minute=configured, requests_per_voucher=requests_expected(together), at=now)
+    return status_of(book, not_taken, waiting, pace, configured=configured, now=now)
 
 
-def status_of(book: PauseBook, not_taken: int, waiting: int, requests_per_minute: int, now: datetime) -> PostingStatus:
-    """Put together how posting stands."""
+def requests_expected(batch_size: int) -> float:
+    """Return how many requests a voucher takes in full batches."""
+    return REQUESTS_PER_BATCH / batch_size
+
+
+def status_of(
+    book: PauseBook, not_taken: int, waiting: int, pace: Pace, *, configured: int, now: datetime
+) -> PostingStatus:
+    """Put together how posting stands; `configured` is the limit, in requests a minute, that was not learnt."""
     backlog = not_taken + waiting
     paused = backlog > 0 and book.pause_of_all is not None
-    seconds = None if paused else backlog * REQUESTS_PER_VOUCHER * 60.0 / requests_per_minute
+    limit = min(pace.requests_per_minute, configured)
+    seconds = None if paused else backlog * pace.requests_per_voucher * 60.0 / limit
     return PostingStatus(
         paused=tuple(book.pauses),
         backlog=backlog,
         waiting=waiting,
-        requests_per_minute=requests_per_minute,
+        requests_per_minute=limit,
+        configured_per_minute=configured,
+        requests_per_voucher=pace.requests_per_voucher,
         seconds_until_clear=seconds,
         clear_at=None if seconds is None else now + timedelta(seconds=seconds),
     )
 
 
-async def _waiting(kafka: KafkaSettings, names: TopicNames) -> int:
-    """Count who waits: the entries of the poster's table, as its changelog has them."""
+async def _waiting(kafka: KafkaSettings, names: TopicNames) -> tuple[int, Pace | None]:
+    """Count who waits, and read the pace: the entries of the poster's table, as its changelog has them."""
     entries: set[bytes] = set()
+    pace = None
     async for batch in read_to_end(kafka, [names.changelog("poster", "waiting")], {}):
         for record in batch.records:
             if record.key is not None and record.key.startswith(WAITING_ENTRY.encode()):
                 (entries.add if record.value is not None else entries.discard)(record.key)
-    return len(entries)
+            elif record.key == POSTING_PACE.encode() and record.value is not None:
+                pace = Pace.model_validate_json(record.value)
+    return len(entries), pace

@@ -70,7 +70,7 @@ def status(*, as_json: bool) -> None:
 def _lines(found: PostingStatus) -> list[str]:
     lines = [
         f"backlog: {found.backlog:,} voucher commands, {found.waiting:,} of them in the waiting room",
-        f"rate limit: {found.requests_per_minute:,} requests a minute",
+        f"rate limit: {found.requests_per_minute:,} requests a minute{_learnt(found)}",
     ]
     if not found.backlog:
         return lines
@@ -78,6 +78,12 @@ def _lines(found: PostingStatus) -> list[str]:
         return [*lines, "clear: not before posting is resumed"]
     minutes = found.seconds_until_clear / 60
     return [*lines, f"clear: in about {minutes:,.0f} min ({found.clear_at:%Y-%m-%d %H:%MZ}), if nothing new comes"]
+
+
+def _learnt(found: PostingStatus) -> str:
+    if found.requests_per_minute == found.configured_per_minute:
+        return ""
+    return f" (IFS took no more; {found.configured_per_minute:,} are configured)"
 
 
 def _order(kind: type[PostingPaused], company: str, reason: str, actor: str) -> None:

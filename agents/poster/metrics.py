@@ -15,4 +15,8 @@ BUDGET_SPENT = Gauge("zuora_ifs_poster_budget_spent", "Requests to IFS Cloud in 
 BUDGET_LIMIT = Gauge("zuora_ifs_poster_budget_limit", "Requests to IFS Cloud that the poster may make in a minute")
 WAITING = Gauge("zuora_ifs_poster_waiting", "Voucher commands in the waiting room")
 BACKLOG = Gauge("zuora_ifs_poster_backlog", "Voucher commands without an outcome, those in the waiting room among them")
+SECONDS_UNTIL_CLEAR = Gauge(
+    "zuora_ifs_poster_seconds_until_clear",
+    "Seconds until the backlog is clear, at the limit and the requests a voucher of now, if nothing new comes",
+)
 SYSTEM_DOWN = Gauge("zuora_ifs_poster_system_down", "1 while IFS Cloud answers nothing and no command is taken up")

@@ -10,6 +10,7 @@ from agents.poster.breaker import Breaker
 from agents.poster.budget import RecordedBudget
 from agents.poster.carrying import Carrying, Delayed, Task
 from agents.poster.metrics import BACKLOG, OUTCOMES, WAITING
+from agents.poster.pace import PaceRecord
 from agents.poster.pauses import Pauses
 from agents.poster.road import Ahead, Road
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
@@ -76,6 +77,8 @@ class Poster:
         self._room = WaitingRoom(waiting, most=most_waiting)
         self._breaker = Breaker(back_off or BackOff())
         self._road = Road()
+        batch_size = settings.batch_size if settings.posting == "voucher-set" else 1
+        self._pace = PaceRecord(ifs.service, waiting, batch_size=batch_size, clock=clock)
         self._carrying = Carrying(
             ifs,
             names=names,
@@ -86,7 +89,7 @@ class Poster:
             back_off=back_off or BackOff(),
             is_heard=is_heard,
         )
-        self._batching = Batching(self._carrying, settings.batch_size if settings.posting == "voucher-set" else 1)
+        self._batching = Batching(self._carrying, batch_size)
 
     async def on_events(self, taken: Sequence[tuple[Event, Work]]) -> None:
         """Take events, commands or ticks, and carry what has its turn; called again as long as commands are left.
@@ -107,8 +110,10 @@ class Poster:
             self._road.clear()
             raise
         finally:
+            backlog = self._behind() + len(self._room)
             WAITING.set(len(self._room))
-            BACKLOG.set(self._behind() + len(self._room))
+            BACKLOG.set(backlog)
+            self._pace.tell(backlog)
 
     async def before_events(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Take up the waiting room that a poster before us left."""
@@ -169,6 +174,7 @@ class Poster:
         with handling(lead):
             await self._make_way(lead)
             await self._retry_next(lead)
+            self._pace.record()
         await self._carry_new([one for one in turn if not await self._follows(one)])
         if not lead.is_handled:
             await lead.confirmed()  # it stays on the road; what it wrote for those in the room is not to wait for it
@@ -276,8 +282,10 @@ class Poster:
         if not tasks:
             return {}
         self._company = tasks[0].command.company
-        answered = self._service.answered
+        answered, requests = self._service.answered, self._service.requests
         results = await self._batching.carry(tasks)
+        ended = sum(not isinstance(result, Delayed) for result in results.values())
+        self._pace.carried(self._service.requests - requests, ended)
         is_answered = self._service.answered > answered
         if is_answered:
             self._breaker.answered()

@@ -10,7 +10,7 @@ from datetime import datetime
 from agents.poster.state import written
 from agents.runtime import StateTable
 from schemas.base import Model, Time
-from schemas.topics import WAITING_ENTRY
+from schemas.topics import POSTING_PACE, WAITING_ENTRY
 
 MOST_WAITING = 5_000
 """Commands; when as many wait, the poster stops reading. At 2 kB each that is 10 MB of memory."""
@@ -75,7 +75,7 @@ class WaitingRoom:
         for key, value in self._table.items():
             if key.startswith(WAITING_ENTRY):
                 self._enter(Waiting.model_validate_json(value))
-            else:
+            elif key != POSTING_PACE:
                 kept.add(key.removeprefix(_COMMAND))
         for command_id in kept - self._commands:  # a crash came between the two writes
             del self._table[_COMMAND + command_id]

@@ -14,8 +14,8 @@ import structlog
 
 from streams.systems.budget import RateBudget
 
-DECREASE = 0.5
-"""Share of the limit that is left after a 429 at least; from 950 a real limit of 200 is found after three."""
+DECREASE = 0.7
+"""Share of the limit that is left after a 429 at least; from 950 a real limit of 200 is found after five."""
 BELOW = 0.95
 """Share of what the last minute held when a 429 came: that is what the far side takes, and a little less is asked."""
 BURST_SECONDS = 10.0

@@ -433,7 +433,7 @@ async def test_faults_crashes_and_refusals_leave_one_voucher_each_in_order(desk:
     refused = {each.reference for each in chance.sample(commands, 3)}
     refuse(desk, *(reference.split("-")[0] for reference in refused))
     done = 0
-    while done < len(commands) or desk.waiting.durable:
+    while done < len(commands) or desk.in_room_durably:
         size = chance.choice([2, 5, 50])
         with suppress(CrashError):
             async with desk.poster(batch_size=size, settle_seconds=0.3) as poster:

@@ -17,7 +17,7 @@ from deploy.sandbox.ifs.state import IfsSandbox
 from deploy.sandbox.serving import listening
 from schemas import topics
 from schemas.base import DocumentType, Model, utc_now
-from schemas.topics import TopicNames
+from schemas.topics import WAITING_ENTRY, TopicNames
 from schemas.vouchers import (
     KnownRate,
     PostingProgressed,
@@ -220,7 +220,7 @@ class Desk:
     async def until_nobody_waits(self, poster: Poster, *, crash_at: int = 0) -> None:
         """Tick whenever somebody is due, until the waiting room is empty."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.waiting:
+            while self.in_room:
                 due = poster.next_due  # None while all is paused, and before a new poster has read its room
                 await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
                 await self.tick(poster, crash_at=crash_at)
@@ -244,6 +244,16 @@ class Desk:
         """Order that the POST that books goes wrong, or the look at the hold table (`method="GET"`)."""
         paths = LOOKS if wanted.get("method") == "GET" else BOOKS
         self.sandbox.faults.order({"kind": kind, "path": paths[self.posting], "method": "POST"} | wanted)
+
+    @property
+    def in_room(self) -> int:
+        """How many commands wait."""
+        return sum(key.startswith(WAITING_ENTRY) for key in self.waiting)
+
+    @property
+    def in_room_durably(self) -> int:
+        """How many commands the next poster would find waiting."""
+        return sum(key.startswith(WAITING_ENTRY) for key in self.waiting.durable)
 
     @property
     def looks(self) -> int:

@@ -8,7 +8,7 @@ from schemas.requests import PostingPaused, PostingResumed
 from schemas.topics import TopicNames
 from streams.log.reader import LogRecord
 from streams.posting_control import PauseBook, control_message
-from streams.posting_status import status_of
+from streams.posting_status import Pace, status_of
 
 NOW = datetime(2026, 7, 3, 12, 0, tzinfo=UTC)
 NAMES = TopicNames("", "zuora-ifs")
@@ -48,16 +48,33 @@ def test_orders_are_taken_from_the_log_and_what_cannot_be_read_is_passed_over() 
     assert [pause.actor for pause in book.pauses] == ["bob"]
 
 
+def pace(per_minute: int = 950, per_voucher: float = 2.0) -> Pace:
+    return Pace(requests_per_minute=per_minute, requests_per_voucher=per_voucher, at=NOW)
+
+
 @pytest.mark.parametrize(
-    ("not_taken", "waiting", "limit", "seconds"),
-    [(0, 0, 950, 0.0), (475, 0, 950, 60.0), (400, 75, 950, 60.0), (1_000, 0, 100, 1_200.0)],
+    ("not_taken", "waiting", "found", "seconds"),
+    [
+        (0, 0, pace(), 0.0),
+        (475, 0, pace(), 60.0),
+        (400, 75, pace(), 60.0),
+        (1_000, 0, pace(100), 1_200.0),
+        (38_000, 0, pace(950, 0.04), 96.0),
+    ],
 )
-def test_a_voucher_takes_two_requests(not_taken: int, waiting: int, limit: int, seconds: float) -> None:
-    status = status_of(PauseBook(), not_taken, waiting, limit, NOW)
+def test_the_backlog_takes_what_its_vouchers_take_at_the_limit_that_holds(
+    not_taken: int, waiting: int, found: Pace, seconds: float
+) -> None:
+    status = status_of(PauseBook(), not_taken, waiting, found, configured=950, now=NOW)
     assert (status.backlog, status.waiting) == (not_taken + waiting, waiting)
     assert (status.seconds_until_clear, status.clear_at) == (seconds, NOW + timedelta(seconds=seconds))
 
 
 def test_while_all_is_paused_a_backlog_is_never_clear() -> None:
     book = book_of(order(PostingPaused, "*"))
-    assert (status_of(book, 5, 0, 950, NOW).clear_at, status_of(book, 0, 0, 950, NOW).clear_at) == (None, NOW)
+    clear = [status_of(book, backlog, 0, pace(), configured=950, now=NOW).clear_at for backlog in (5, 0)]
+    assert clear == [None, NOW]
+
+
+def test_a_limit_that_was_learnt_above_what_is_configured_by_now_does_not_count() -> None:
+    assert status_of(PauseBook(), 1, 0, pace(950), configured=400, now=NOW).requests_per_minute == 400
