@@ -1,10 +1,11 @@
 # ruff: noqa: T201 - it prints its figures
 """The poster under load: lost answers, a burst, and a far side that takes less than is configured.
 
-    python -m tests.benchmarks.bench_posting [--only losses|burst|limit] [--vouchers 10000] [--burst 40000] [--minutes 9]
+    python -m tests.benchmarks.bench_posting [--only losses|burst|limit] [--vouchers 10000] [--burst 40000]
+        [--minutes 9]
 
-losses: 10 % of what is sent loses its answer (connection cut before the commit and after it, 502, 504 after the commit,
-a commit that comes late), one voucher a request and 50; none may be doubled or missing. The sandbox has no rate limit
+losses: 10 % of what is sent loses its answer (connection cut before the commit and after it, 502, 504 after the
+commit, a commit that comes late), one voucher a request and 50; none may be doubled or missing. The sandbox has no rate limit
 here, so the time is that of this machine and of the settle times.
 burst: all commands are there at once, 50 in a batch, 1,000 requests a minute; compared with the time that its requests
 need at 950 a minute.
@@ -35,6 +36,7 @@ from agents.poster.state import SPENT_KEY, Spent, written
 from schemas.base import utc_now
 from schemas.vouchers import PostVoucher
 from streams.settings import IfsSettings
+from streams.systems.ifs.change_set import SHORTEST_WAIT_SECONDS
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.service import budget_of, connected, token_source
 from tests.support.fakes import FakeEvent, FakeTable, FakeWork, fake_event
@@ -61,6 +63,7 @@ class Load:
     losses: float = 0.0
     """Share of requests that book whose answer is lost."""
     settle_seconds: float = 12.0
+    shortest_wait_seconds: int = SHORTEST_WAIT_SECONDS
     companies: tuple[str, ...] = ("10",)
     most_seconds: float = 3_600.0
     """After so long it ends, done or not."""
@@ -115,8 +118,10 @@ async def measure(url: str, load: Load, *, realm: str, client_id: str, client_se
         aiohttp.ClientSession() as http,
     ):
         table = FakeTable({SPENT_KEY: written(Spent(requests={}))})  # nothing was spent by a poster before
+        ifs = IfsClient(service, settings)
+        ifs.change_sets.shortest_wait_seconds = load.shortest_wait_seconds
         poster = Poster(
-            IfsClient(service, settings), names=NAMES, commands=cast("Any", table), waiting=cast("Any", FakeTable()),
+            ifs, names=NAMES, commands=cast("Any", table), waiting=cast("Any", FakeTable()),
             app_id="zuora-ifs", settings=settings,
         )  # fmt: skip
         control = f"{url}/_sandbox"
