@@ -4,8 +4,8 @@
     python -m tests.benchmarks.bench_posting [--only losses|burst|limit] [--vouchers 10000] [--burst 40000]
         [--minutes 9]
 
-losses: 10 % of what is sent loses its answer (connection cut before the commit and after it, 502, 504 after the
-commit, a commit that comes late), one voucher a request and 50; none may be doubled or missing. The sandbox has no rate limit
+losses: 10 % of what is sent loses its answer (connection cut before and after the commit, 502, 504 after the commit, a
+commit that comes late), one voucher a request and 50; none may be doubled or missing. The sandbox has no rate limit
 here, so the time is that of this machine and of the settle times.
 burst: all commands are there at once, 50 in a batch, 1,000 requests a minute; compared with the time that its requests
 need at 950 a minute.

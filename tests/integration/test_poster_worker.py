@@ -58,11 +58,11 @@ class Workplace:
         }
 
     @asynccontextmanager
-    async def poster(self) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def poster(self, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
         words = ("-m", "agents", "worker", "--agents", "poster")
         with (self._folder / "worker.log").open("a") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *words, cwd=self._folder, env=self._environment, stdout=log, stderr=log
+                sys.executable, *words, cwd=self._folder, env=self._environment | settings, stdout=log, stderr=log
             )
         try:
             yield process
@@ -169,5 +169,27 @@ async def test_a_paused_poster_stops_at_once_and_the_next_one_obeys_until_it_is_
         assert await workplace.posted() == ["A1"]
         await workplace.order(PostingResumed)
         await workplace.posted_are("A1", "B1", "C1")
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), STOP_SECONDS) == 0
+
+
+async def test_what_is_there_goes_in_batches_and_a_kill_leaves_one_voucher_each(workplace: Workplace) -> None:
+    names = [f"{account}{number}" for number in (1, 2) for account in ("A", "B", "C", "D")]
+    for name in names:
+        await workplace.command(name[0], int(name[1]))
+    workplace.sandbox.faults.order({"kind": "hang", "method": "POST", "path": BOOKS["voucher-set"], "seconds": 30})
+    async with workplace.poster(ZIFS_IFS__BATCH_SIZE="50") as process:
+
+        async def is_sent() -> bool:
+            return bool(workplace.sandbox.faults.carried_out)
+
+        await eventually(is_sent, seconds=60)
+        process.kill()
+        await process.wait()
+    async with workplace.poster(ZIFS_IFS__BATCH_SIZE="50") as process:
+        await workplace.posted_are(*names)
+        assert 1 <= workplace.sandbox.counts["batches"] <= 3  # as they arrived, and not each alone
+        for account in "ABCD":
+            assert [name for name in await workplace.posted() if name[0] == account] == [f"{account}1", f"{account}2"]
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), STOP_SECONDS) == 0
