@@ -58,6 +58,10 @@ SERVICE = {
         "volumes": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z]+:/[a-z/]+$"}},
         "restart": {"type": "string", "pattern": r"^(unless-stopped|on-failure:\d+)$"},
         "stop_grace_period": DURATION,
+        "read_only": {"type": "boolean"},
+        "tmpfs": TEXTS,
+        "cap_drop": TEXTS,
+        "security_opt": TEXTS,
         "depends_on": {"type": "object", "additionalProperties": DEPENDENCY},
         "healthcheck": HEALTHCHECK,
     },
@@ -160,3 +164,22 @@ def test_the_image_copies_what_exists_and_is_told_all_that_it_copies() -> None:
     for path in copied:
         assert (ROOT / path).exists()
         assert any(path == one or path.startswith(f"{one}/") for one in sent), f"{path} is kept from the engine"
+
+
+def test_our_processes_have_no_right_and_no_place_to_write_that_they_do_not_need() -> None:
+    for service in OURS.values():
+        assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])  # noqa: S108
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert {volume.partition(":")[2] for volume in service.get("volumes", [])} <= {"/data"}
+
+
+def test_the_image_ends_as_a_user_by_number_without_an_installer_and_lists_its_contents() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    last = dockerfile.rpartition("\nFROM ")[2]
+
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
+    assert re.findall(r"(?:pip install|apt-get|curl|COPY --chown)", last) == []
+    assert "COPY --from=contents /build/sbom.cdx.json" in last
+    installs = re.findall(r"pip install [^&]*", dockerfile)
+    assert len(installs) == 2
+    assert all("--require-hashes" in one for one in installs)
