@@ -19,6 +19,9 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
     """Brings the tables of the assigned partitions up to date, then lets the events in."""
 
     _rebalance = -1
+    """The last one whose assignment has come."""
+    _recovering = -1
+    """The one that the recovery which is under way belongs to: it began with that assignment, and ends with it."""
 
     async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
         """Note which rebalance this is; another one makes the recovery start over."""
@@ -37,6 +40,7 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
     async def _restart_recovery(self) -> None:
         while not await self.wait_for_stopped(self.signal_recovery_start):
             self.signal_recovery_start.clear()
+            self._recovering = self._rebalance
             try:
                 await self._recover(self._generation_id)
             except (RebalanceAgain, IllegalStateError):
@@ -57,7 +61,7 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
     def _check_current(self) -> None:
         if self.should_stop or self.app.should_stop:
             raise ServiceStopped
-        if self.app.rebalancing_count != self._rebalance:
+        if self.app.rebalancing_count != self._recovering:
             raise RebalanceAgain
 
     async def _restore(self, generation: int) -> None:
@@ -106,7 +110,12 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
 
     async def _prepare(self, generation: int) -> None:
         """Let the app write what must be there before its first event; a rebalance cuts it off."""
-        preparing = asyncio.ensure_future(self.app.stage.prepare(generation))
+
+        async def prepare() -> None:
+            self._check_current()  # a rebalance may have begun before this task did
+            await self.app.stage.prepare(generation)
+
+        preparing = asyncio.ensure_future(prepare())
         try:
             await self._wait(asyncio.wait({preparing}))
         finally:
@@ -133,11 +142,11 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
         consumer.resume_flow()
         await app._fetcher.maybe_start()  # noqa: SLF001 - Faust's own way
         self._check_current()
-        consumer.run_from_now(self._rebalance)
+        consumer.run_from_now(self._recovering)
         consumer.resume_partitions({tp for tp in consumer.assignment() if not consumer._is_changelog_tp(tp)})  # noqa: SLF001
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
-        app.stage.run(self._rebalance)
+        app.stage.run(self._recovering)
         app.on_rebalance_end()
 
 

@@ -40,7 +40,7 @@ async def test_sources_are_sought_while_paused_then_buffers_cleared_and_only_the
     app: HardenedApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recovery, consumer = app.tables.recovery, app.consumer
-    recovery._rebalance = app.rebalancing_count
+    recovery._recovering = app.rebalancing_count
     consumer.pause_partitions({IN_0, IN_1})
     steps: list[str] = []
 
@@ -64,7 +64,7 @@ async def test_sources_are_sought_while_paused_then_buffers_cleared_and_only_the
 
 async def test_a_rebalance_during_the_seek_lets_no_event_in(app: HardenedApp) -> None:
     recovery, consumer = app.tables.recovery, app.consumer
-    recovery._rebalance = app.rebalancing_count
+    recovery._recovering = app.rebalancing_count
     consumer.pause_partitions({IN_0, IN_1})
 
     async def seek(*_: object) -> None:
@@ -81,7 +81,7 @@ async def test_a_rebalance_during_the_seek_lets_no_event_in(app: HardenedApp) ->
 
 async def recover_changelog(app: HardenedApp, end: int) -> PartitionState:
     recovery = app.tables.recovery
-    recovery._rebalance = app.rebalancing_count
+    recovery._recovering = app.rebalancing_count
     recovery.add_active(app.tables["records"], CHANGELOG_0)
     app.thread.begin = {CHANGELOG_0: 0}
 
@@ -224,9 +224,52 @@ async def test_good_values_are_written_again_when_a_stale_one_lies_behind_them(a
     assert state.entries.offset == 6
 
 
+async def test_a_recovery_ends_when_the_next_assignment_comes_before_it_looks_again(
+    app: HardenedApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery, ended = app.tables.recovery, list[str]()
+    recovery._rebalance = app.rebalancing_count
+
+    async def recover(_: int) -> None:
+        app.rebalancing_count += 1
+        recovery._rebalance = app.rebalancing_count  # as the next assignment notes it
+        try:
+            recovery._check_current()
+        except RebalanceAgain:
+            ended.append("the first")
+            raise
+        finally:
+            recovery._stopped.set()
+
+    monkeypatch.setattr(recovery, "_recover", recover)
+    recovery.signal_recovery_start.set()
+
+    await asyncio.wait_for(HardenedRecovery._restart_recovery.fun(recovery), 5)
+
+    assert ended == ["the first"]
+
+
+async def test_no_partition_is_prepared_once_a_rebalance_has_begun(app: HardenedApp) -> None:
+    recovery, prepared = app.tables.recovery, list[object]()
+    recovery._recovering = app.rebalancing_count
+
+    async def before(partitions: object, _: object) -> None:
+        prepared.append(partitions)
+
+    app.thread.assigned = {CHANGELOG_0}
+    app.stage.before_events = before
+    preparing = asyncio.create_task(recovery._prepare(5))
+    await asyncio.sleep(0)
+    app.rebalancing_count += 1
+
+    with pytest.raises(RebalanceAgain):
+        await asyncio.wait_for(preparing, 5)
+    assert prepared == []
+
+
 async def test_a_rebalance_cuts_off_the_preparation(app: HardenedApp) -> None:
     recovery = app.tables.recovery
-    recovery._rebalance = app.rebalancing_count
+    recovery._recovering = app.rebalancing_count
     began = asyncio.Event()
 
     async def before(*_: object) -> None:
