@@ -59,6 +59,7 @@ class Batching:
     def __init__(self, carrying: Carrying, size: int) -> None:
         self.size = size
         self._carrying = carrying
+        self._turn: Sequence[Task] = ()
 
     async def carry(self, tasks: Sequence[Task]) -> Results:
         """Return what came of commands of one company, with different ids, those of an account in their order.
@@ -72,6 +73,7 @@ class Batching:
         for task in tasks:
             with handling(task.work):
                 self._carrying.recall(task)
+        self._turn = tasks
         await self._carry(list(tasks), results)
         for task in _open(tasks, results):
             if task.standing.sent_at is None and not task.is_open:
@@ -81,7 +83,7 @@ class Batching:
 
     async def _carry(self, tasks: list[Task], results: Results) -> bool:
         """Carry them together, in halves, or the last one alone; False if the others must stay for now."""
-        tasks = _free(tasks, results)
+        tasks = self._free(tasks, results)
         if len(tasks) == 1:
             return await self._carry_alone(tasks[0], results)
         left = tasks if len(tasks) > self.size or not tasks else await self._carry_together(tasks, results)
@@ -173,7 +175,7 @@ class Batching:
             is_complete = task.standing.sent_at is not None
             if await self._may_send(task, Looked(began_at, is_complete, found, held.tag), results):
                 ready += await self._ready(task, results)
-        free = {id(task) for task in _free(tasks, results)}
+        free = {id(task) for task in self._free(tasks, results)}
         return [one for one in ready if id(one.task) in free], held.tag
 
     async def _may_send(self, task: Task, seen: Looked, results: Results) -> bool:
@@ -293,6 +295,12 @@ class Batching:
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
+    def _free(self, tasks: Sequence[Task], results: Results) -> list[Task]:
+        """Return those without a result that nobody of their account holds up, of this half or of another."""
+        waits = (task for task in self._turn if isinstance(results.get(task.command.command_id), Delayed))
+        held = {task.command.account_id for task in waits}
+        return [task for task in _open(tasks, results) if task.command.account_id not in held]
+
     def _set(self, results: Results, task: Task, result: Outcome | Delayed) -> None:
         results[task.command.command_id] = result
 
@@ -322,12 +330,6 @@ class Batching:
 
 def _open(tasks: Sequence[Task], results: Results) -> list[Task]:
     return [task for task in tasks if task.command.command_id not in results]
-
-
-def _free(tasks: Sequence[Task], results: Results) -> list[Task]:
-    """Return those without a result that no earlier one of their account holds up."""
-    held = {task.command.account_id for task in tasks if isinstance(results.get(task.command.command_id), Delayed)}
-    return [task for task in _open(tasks, results) if task.command.account_id not in held]
 
 
 async def _confirmed(tasks: Sequence[Task]) -> None:
