@@ -46,7 +46,7 @@ check: setup ## Lint, format, types, layers, known vulnerabilities of dependenci
 sbom: setup ## Write dist/sbom.cdx.json: what the connector is made of, as CycloneDX
 	@mkdir -p dist
 	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
-		--index-url https://pypi.org/simple --output-reproducible --sv 1.6 --of JSON -o dist/sbom.cdx.json
+		--output-reproducible --sv 1.6 --of JSON -o dist/sbom.cdx.json
 
 chaos: setup ## Harm everything on seeded plans for ten minutes each, and release 100,000; make test does it for less than one
 	ZIFS_TEST_OUTAGE_SECONDS=$${ZIFS_TEST_OUTAGE_SECONDS:-180} \

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 import aiohttp
 import jwt
-from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[import-untyped]
+from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from yarl import URL
 

@@ -47,7 +47,9 @@ def test_without_a_network_one_line_says_so() -> None:
 
 
 def test_a_package_is_asked_for_in_the_version_that_is_pinned() -> None:
-    assert first_pin("# made by uv\nyarl==1.25.1 \\\n    --hash=sha256:0\n") == ("yarl", "1.25.1")
+    yarl = "yarl==1.25.1 \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\n"
+    lock = f"# made by uv\n{yarl}    # via aiohttp\nzstd==1 \\\n    --hash=sha256:2\n"
+    assert first_pin(lock) == yarl
 
 
 def test_data_that_is_cut_off_in_the_middle_is_no_failure() -> None:
