@@ -4,8 +4,8 @@
     python -m tests.benchmarks.bench_growth [--records 1000000] [--held 100000]
 
 The tables' changelogs are filled as years of work would have left them, then the worker is started: without its
-volume, with what it left there, and after a kill (the session time-out of 12 s comes on top). Starts a broker of its own
-unless ZIFS_KAFKA__BOOTSTRAP_SERVERS is set. Figures depend on the machine; compare them within one run.
+volume, with what it left there, and after a kill (the session time-out of 12 s comes on top). Starts a broker of its
+own unless ZIFS_KAFKA__BOOTSTRAP_SERVERS is set. Figures depend on the machine; compare them within one run.
 """
 
 import argparse
