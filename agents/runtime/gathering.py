@@ -29,6 +29,7 @@ class GatheringWindow(Window):
         self._ahead_bytes = ahead_bytes
         self._new: list[tuple[Event, Work]] = []
         self._left: list[tuple[Event, Work]] = []
+        self._bytes = 0  # of both; summed up for every event it would cost more than the event itself
         self._was_cut_off = False
 
     async def run(self, stream: AsyncIterator[Any]) -> None:
@@ -41,6 +42,7 @@ class GatheringWindow(Window):
                     arriving = asyncio.ensure_future(anext(stream))
                     if event := await self._admitted(received):
                         self._new.append((event, self._open(event)))
+                        self._bytes += _size(event)
                 await self._turn()
         except StopAsyncIteration:
             return
@@ -62,9 +64,7 @@ class GatheringWindow(Window):
 
     def _may_read_ahead(self) -> bool:
         in_hand = len(self._left) + len(self._new)
-        if in_hand >= self._ahead or self._unacked >= self._span:
-            return False
-        return sum(len(event.value or b"") for event, _ in (*self._left, *self._new)) < self._ahead_bytes
+        return in_hand < self._ahead and self._unacked < self._span and self._bytes < self._ahead_bytes
 
     async def _turn(self) -> None:
         """Let the handler go on with what is in hand."""
@@ -75,6 +75,7 @@ class GatheringWindow(Window):
         if self._closed:
             self._let_go()
         self._left = [one for one in self._left if one[1].is_current and not one[1].is_handled]
+        self._bytes = sum(_size(event) for event, _ in (*self._left, *self._new))
 
     async def _let_handle(self, event: Event, work: Work) -> None:  # noqa: ARG002 - the first of those in hand
         new, self._new = self._new, []
@@ -96,7 +97,7 @@ class GatheringWindow(Window):
 
     def forget(self) -> None:
         """Forget all events of the old assignment."""
-        self._left, self._new = [], []
+        self._left, self._new, self._bytes = [], [], 0
         super().forget()
 
     def _let_go(self) -> None:
@@ -109,8 +110,12 @@ class GatheringWindow(Window):
             self._unacked -= len(queue) - len(kept)
             queue.clear()
             queue.extend(kept)
-        self._left, self._new = [], []
+        self._left, self._new, self._bytes = [], [], 0
         self._room.set()
+
+
+def _size(event: Event) -> int:
+    return len(event.value or b"")
 
 
 async def _has_no_single_events(event: Event, work: Work) -> None:
