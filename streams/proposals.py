@@ -1,4 +1,4 @@
-"""Four eyes: what one person proposes takes effect when another approves. Pure, as the log tells it.
+"""Four eyes: what one person proposes takes effect when another approves. Decided purely, as the log tells it.
 
 Nothing is decided twice: what was approved and did not all reach the log (a crash came between) is completed by
 approving once more, and what has been changed meanwhile is refused.
@@ -19,8 +19,10 @@ from schemas.proposals import ChangeProposed, ProposalApproved, ProposalRefused,
 from schemas.topics import PROPOSAL, TopicNames
 from streams.accounting.keys import mapping_key
 from streams.log.messages import Message, event_message
-from streams.log.reader import LogRecord
-from streams.requests import RequestError
+from streams.log.reader import LogRecord, read_to_end
+from streams.projection.queries import ReadModel
+from streams.requests import RequestError, UnknownRecordError
+from streams.settings import KafkaSettings
 from streams.views.mappings import MappingEvent
 
 CHANGES_IN_AN_EVENT = 500
@@ -29,7 +31,7 @@ CHANGES_IN_AN_EVENT = 500
 log = structlog.get_logger(__name__)
 
 
-class UnknownProposalError(RequestError):
+class UnknownProposalError(UnknownRecordError):
     """There is no proposal of that id."""
 
 
@@ -128,6 +130,30 @@ class ProposalBook:
     def newest_first(self) -> list[Proposal]:
         """All proposals, decided ones too."""
         return list(reversed(self._proposals.values()))
+
+    @property
+    def pending(self) -> int:
+        """How many nobody has decided on."""
+        return sum(proposal.is_pending for proposal in self._proposals.values())
+
+
+async def read_proposals(kafka: KafkaSettings, names: TopicNames) -> ProposalBook:
+    """Return all proposals as the log tells them now.
+
+    Raises:
+        LogUnavailableError: Kafka does not answer.
+        TopicsError: the topic does not exist.
+
+    """
+    book = ProposalBook()
+    async for batch in read_to_end(kafka, [names.public(PROPOSAL)], {}):
+        book.take(batch.records)
+    return book
+
+
+def versions_now(model: ReadModel) -> dict[str, int]:
+    """Return the versions that hold now, by key; what was removed has that of its removal."""
+    return {one.key: one.version for one in model.mappings(with_removed=True)}
 
 
 def propose(

@@ -217,6 +217,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     """Local state: the broker's log, read models, RocksDB."""
     log_format: Literal["console", "json"] = "console"
+    four_eyes: bool = False
+    """Changes of mappings, rules and companies take effect when another person approves them in the console."""
     kafka: KafkaSettings = KafkaSettings()
     ingress: IngressSettings = Field(default_factory=lambda: IngressSettings.model_validate({}))
     console: ConsoleSettings = Field(default_factory=lambda: ConsoleSettings.model_validate({}))

@@ -4,14 +4,14 @@ from datetime import datetime
 
 import click
 
-from agents.cli.changes import send_changes, wait_option
+from agents.cli.changes import carry_out, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
 from schemas.base import utc_now
 from schemas.mappings import CompanySet
 from schemas.topics import MAPPING
-from streams.accounting.keys import company_key, mapping_key
+from streams.accounting.keys import company_key
 from streams.mapping_changes import checked
 from streams.views.mappings import mapping_json
 
@@ -40,11 +40,12 @@ def list_companies(*, as_json: bool) -> None:
             version,
             event.actor,
             f"{event.at:%Y-%m-%d %H:%M:%SZ}",
+            event.approved_by,
         )
         for event, version in events
     ]
-    headers = ["COMPANY", "CUTOVER", "VOUCHER TYPE", "USER GROUP", "CURRENCY TYPE", "VERSION", "SET BY", "SET AT"]
-    print_table(headers, rows)
+    headers = ["COMPANY", "CUTOVER", "VOUCHER TYPE", "USER GROUP", "CURRENCY TYPE", "VERSION"]
+    print_table([*headers, "SET BY", "SET AT", "APPROVED BY"], rows)
 
 
 @companies.command("set")
@@ -81,5 +82,4 @@ def set_company(
         raise click.UsageError("name at least one of --cutover, --voucher-type, --user-group, --currency-type")
     kept = {name: value or getattr(before, name, None) for name, value in named.items()}
     event = checked(CompanySet, company=company, comment=comment, actor=actor, at=utc_now(), **kept)
-    send_changes(settings, [event], wait=wait)
-    click.echo(f"{mapping_key(event)}: set")
+    carry_out(settings, event, "set", wait=wait)

@@ -18,6 +18,7 @@ PROGRAM = "zuora-ifs"
 
 # Command -> module and the click command in it, imported only when called: a start takes a fraction of a second.
 COMMANDS = {
+    "approvals": "agents.cli.approvals:approvals",
     "credentials": "agents.cli.credentials:credentials",
     "dead-letters": "agents.cli.dead_letters:dead_letters",
     "erase": "agents.cli.erase:erase",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from agents.cli.account_check import account_warnings
-from agents.cli.changes import send_changes, wait_option
+from agents.cli.changes import carry_out, proposed, send_changes, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import amounts_text, print_table
@@ -91,7 +91,8 @@ def list_mappings(kind: str | None, company: str | None, *, as_json: bool) -> No
     if as_json:
         print_json([mapping_json(one.key, one.version, one.event) for one in found])
         return
-    print_table(["KIND", "KEY", "COMPANY", "ACCOUNT", "CODE PARTS", "VERSION", "SET BY", "SET AT"], map(_row, found))
+    headers = ["KIND", "KEY", "COMPANY", "ACCOUNT", "CODE PARTS", "VERSION", "SET BY", "SET AT", "APPROVED BY"]
+    print_table(headers, map(_row, found))
 
 
 @mappings.command("set")
@@ -129,8 +130,7 @@ def set_mapping(
     settings = settings_with_kafka()
     model = read_model(settings, [MAPPING, AUDIT])
     _check_confirmed(model, [event], confirmed=confirm)
-    send_changes(settings, [event], wait=wait)
-    click.echo(f"{mapping_key(event)}: set")
+    carry_out(settings, event, "set", wait=wait)
 
 
 @mappings.command("remove")
@@ -148,8 +148,7 @@ def remove_mapping(kind: str, account_id: str | None, actor: str, *, wait: bool,
     now = read_model(settings, [MAPPING]).mapping(mapping_key(event))
     if now is None or now.removed:
         raise ConnectorError(f"{mapping_key(event)}: there is no such mapping")
-    send_changes(settings, [event], wait=wait)
-    click.echo(f"{mapping_key(event)}: removed")
+    carry_out(settings, event, "removed", wait=wait)
 
 
 @mappings.command("import")
@@ -183,15 +182,16 @@ def import_mappings(file: Path, actor: str, *, dry_run: bool, confirm: bool, wai
     warnings = account_warnings(settings, lines)
     for warning in warnings:
         click.echo(f"{file}: warning: {warning}", err=True)
-    if not dry_run:
-        send_changes(settings, found.to_send, wait=wait)
+    proposal = None if dry_run else send_changes(settings, found.to_send, wait=wait)
     counts = {"new": len(found.new), "changed": len(found.changed), "unchanged": len(found.unchanged)}
     if as_json:
-        sent = 0 if dry_run else len(found.to_send)
-        print_json({**counts, "sent": sent, "dryRun": dry_run, "errors": [], "warnings": warnings})
+        told_more = {"proposal": proposal} if settings.four_eyes else {}
+        count = 0 if dry_run or proposal else len(found.to_send)
+        print_json({**counts, "sent": count, "dryRun": dry_run, "errors": [], "warnings": warnings, **told_more})
         return
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    click.echo(f"{file}: {told}; " + ("nothing was sent (dry run)" if dry_run else f"{len(found.to_send)} sent"))
+    sent = "nothing was sent (dry run)" if dry_run else f"{len(found.to_send)} sent"
+    click.echo(f"{file}: {told}; {proposed(proposal) if proposal else sent}")
 
 
 @mappings.command("export")
@@ -268,7 +268,11 @@ def _row(one: CurrentMapping) -> tuple[object, ...]:
     if isinstance(event, ChartRuleSet) and event.deferred_account:
         account += f" (deferred {event.deferred_account})"
     parts = " ".join(f"{part}={code}" for part, code in sorted(event.code_parts.items()))
-    return one.kind, one.key, event.company, account, parts, one.version, event.actor, f"{event.at:%Y-%m-%d %H:%M:%SZ}"
+    return one.kind, one.key, event.company, account, parts, one.version, event.actor, _at(event), event.approved_by
+
+
+def _at(event: MappingSet) -> str:
+    return f"{event.at:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _missing_row(gap: MissingMapping) -> tuple[object, ...]:

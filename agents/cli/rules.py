@@ -2,7 +2,7 @@
 
 import click
 
-from agents.cli.changes import send_changes, wait_option
+from agents.cli.changes import carry_out, wait_option
 from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
@@ -45,10 +45,12 @@ def list_rules(*, as_json: bool) -> None:
             version,
             event.actor,
             f"{event.at:%Y-%m-%d %H:%M:%SZ}",
+            event.approved_by,
         )
         for event, version in events
     ]
-    print_table(["COMPANY", "TYPE", "POST", "EXTERNAL", "CONTRA ACCOUNT", "VERSION", "SET BY", "SET AT"], rows)
+    headers = ["COMPANY", "TYPE", "POST", "EXTERNAL", "CONTRA ACCOUNT", "VERSION", "SET BY", "SET AT", "APPROVED BY"]
+    print_table(headers, rows)
 
 
 @rules.command("set")
@@ -91,8 +93,7 @@ def set_rule(
         actor=actor,
         at=utc_now(),
     )
-    send_changes(settings, [event], wait=wait)
-    click.echo(f"{mapping_key(event)}: set")
+    carry_out(settings, event, "set", wait=wait)
 
 
 @rules.command("remove")
@@ -110,8 +111,7 @@ def remove_rule(company: str, document_type: str, comment: str | None, actor: st
     now = read_model(settings, [MAPPING]).mapping(mapping_key(event))
     if now is None or now.removed:
         raise ConnectorError(f"{mapping_key(event)}: there is no such rule")
-    send_changes(settings, [event], wait=wait)
-    click.echo(f"{mapping_key(event)}: removed")
+    carry_out(settings, event, "removed", wait=wait)
 
 
 def _yes(word: str | None, *, before: bool) -> bool:

@@ -72,7 +72,7 @@ def list_acls(*, only: tuple[str, ...], command_config: str | None, as_json: boo
     """
     settings = settings_with_kafka()
     wanted = {process: principals[f"principal_{process}"] for process in only or PROCESSES}
-    found = acls(settings.kafka, _names(settings), wanted)
+    found = acls(settings.kafka, _names(settings), wanted, four_eyes=settings.four_eyes)
     if as_json:
         print_json({"acls": [acl.as_json() for acl in found]})
         return

@@ -15,6 +15,7 @@ from agents.console.letters import LETTERS
 from agents.console.openapi import DESCRIBED, get_openapi
 from agents.console.operations import add_operations
 from agents.console.posting import POSTING
+from agents.console.proposals import PROPOSALS
 from agents.console.refusals import FAILURES, FAILURES_PER_MINUTE, PROXIES
 from agents.console.requests import REQUESTS
 from agents.console.templating import HERE, TEMPLATES, environment
@@ -34,7 +35,7 @@ PATIENCE_SECONDS = 10.0
 """How long a new console waits for the one that it replaces to let go of the file."""
 LARGEST_BODY_BYTES = 64 * 1024
 """500 records named in one replay take half of it."""
-OPERATIONS = (*api.QUESTIONS, *CHANGES, *REQUESTS, *POSTING, *LETTERS)
+OPERATIONS = (*api.QUESTIONS, *CHANGES, *REQUESTS, *POSTING, *LETTERS, *PROPOSALS)
 """All that the API can do."""
 
 log = structlog.get_logger(__name__)

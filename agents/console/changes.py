@@ -7,8 +7,9 @@ from aiohttp import web
 from pydantic import Field
 
 from agents.console.answers import AccountItem, ChartItem, CompanyItem, MappingItem, Removed, RuleItem, mapping_item
-from agents.console.api import MODEL, NAMES
+from agents.console.api import MODEL, NAMES, SETTINGS
 from agents.console.operations import Asked, Operation, Text
+from agents.console.proposals import propose_it
 from agents.console.refusals import IDENTITY
 from agents.console.roles import Role
 from agents.console.sending import PROCESS, send
@@ -19,6 +20,7 @@ from schemas.topics import MAPPING
 from streams.accounting.keys import mapping_key
 from streams.mapping_changes import change_message, checked, moved_with_vouchers
 from streams.mapping_csv import CODE_COLUMNS, check_mapping, check_removal
+from streams.proposal_views import ProposalItem
 from streams.requests import RequestError
 from streams.views.mappings import MappingEvent
 
@@ -94,8 +96,8 @@ class RuleQuery(RemovalQuery):
     document_type: DocumentType
 
 
-def _put_mapping(kind: str) -> Callable[[web.Request, MappingBody], Awaitable[MappingItem]]:
-    async def put(request: web.Request, body: MappingBody) -> MappingItem:
+def _put_mapping(kind: str) -> Callable[[web.Request, MappingBody], Awaitable[MappingItem | ProposalItem]]:
+    async def put(request: web.Request, body: MappingBody) -> MappingItem | ProposalItem:
         cells = _cells(request, kind, body.comment) | {"gl_account": body.gl_account}
         cells |= {CODE_COLUMNS[part]: code for part, code in body.code_parts.items()}
         if isinstance(body, AccountBody):
@@ -111,8 +113,8 @@ def _put_mapping(kind: str) -> Callable[[web.Request, MappingBody], Awaitable[Ma
     return put
 
 
-def _delete_mapping(kind: str) -> Callable[[web.Request, RemovalQuery], Awaitable[Removed]]:
-    async def delete(request: web.Request, asked: RemovalQuery) -> Removed:
+def _delete_mapping(kind: str) -> Callable[[web.Request, RemovalQuery], Awaitable[Removed | ProposalItem]]:
+    async def delete(request: web.Request, asked: RemovalQuery) -> Removed | ProposalItem:
         cells = _cells(request, kind, asked.comment)
         event, wrong = check_removal(cells, actor=request[IDENTITY].name, at=utc_now())
         if event is None:
@@ -122,18 +124,18 @@ def _delete_mapping(kind: str) -> Callable[[web.Request, RemovalQuery], Awaitabl
     return delete
 
 
-async def put_rule(request: web.Request, body: RuleBody) -> MappingItem:
+async def put_rule(request: web.Request, body: RuleBody) -> MappingItem | ProposalItem:
     """Set a posting rule whole."""
     return await _set(request, checked(PostingRuleSet, **dict(body), actor=request[IDENTITY].name, at=utc_now()))
 
 
-async def delete_rule(request: web.Request, asked: RuleQuery) -> Removed:
+async def delete_rule(request: web.Request, asked: RuleQuery) -> Removed | ProposalItem:
     """Remove a posting rule: that of `*` holds again, or else the default."""
     event = checked(PostingRuleRemoved, **dict(asked), actor=request[IDENTITY].name, at=utc_now())
     return await _remove(request, event)
 
 
-async def put_company(request: web.Request, body: CompanyBody) -> MappingItem:
+async def put_company(request: web.Request, body: CompanyBody) -> MappingItem | ProposalItem:
     """Set what is per company whole."""
     return await _set(request, checked(CompanySet, **dict(body), actor=request[IDENTITY].name, at=utc_now()))
 
@@ -152,15 +154,19 @@ async def _check_confirmed(request: web.Request, event: MappingEvent, *, confirm
         )
 
 
-async def _set(request: web.Request, event: MappingEvent) -> MappingItem:
+async def _set(request: web.Request, event: MappingEvent) -> MappingItem | ProposalItem:
+    if request.app[SETTINGS].four_eyes:
+        return await propose_it(request, [event])
     return mapping_item(mapping_key(event), await _send(request, event), event)
 
 
-async def _remove(request: web.Request, event: MappingEvent) -> Removed:
+async def _remove(request: web.Request, event: MappingEvent) -> Removed | ProposalItem:
     key = mapping_key(event)
     now = await asyncio.to_thread(request.app[MODEL].mapping, key)
     if now is None or now.removed:
         raise web.HTTPNotFound(text=f"{key}: there is nothing of that name")
+    if request.app[SETTINGS].four_eyes:
+        return await propose_it(request, [event])
     return Removed(key=key, version=await _send(request, event))
 
 
@@ -178,7 +184,17 @@ def _mapping_operations() -> list[Operation]:
         also = (409, 503) if kind == "account" else (503,)
         for path in (f"/api/mappings/{path}" for path in paths):
             found += [
-                Operation("PUT", path, f"Set a mapping ({kind})", body, answer, _put_mapping(kind), Role.MAPPER, also),
+                Operation(
+                    "PUT",
+                    path,
+                    f"Set a mapping ({kind})",
+                    body,
+                    answer,
+                    _put_mapping(kind),
+                    Role.MAPPER,
+                    also,
+                    ProposalItem,
+                ),
                 Operation(
                     "DELETE",
                     path,
@@ -188,6 +204,7 @@ def _mapping_operations() -> list[Operation]:
                     _delete_mapping(kind),
                     Role.MAPPER,
                     (404, 503),
+                    ProposalItem,
                 ),
             ]
     return found
@@ -195,11 +212,29 @@ def _mapping_operations() -> list[Operation]:
 
 CHANGES = (
     *_mapping_operations(),
-    Operation("PUT", "/api/rules", "Set a posting rule", RuleBody, RuleItem, put_rule, Role.MAPPER, (503,)),
     Operation(
-        "DELETE", "/api/rules", "Remove a posting rule", RuleQuery, Removed, delete_rule, Role.MAPPER, (404, 503)
+        "PUT", "/api/rules", "Set a posting rule", RuleBody, RuleItem, put_rule, Role.MAPPER, (503,), ProposalItem
     ),
     Operation(
-        "PUT", "/api/companies", "Set what is per company", CompanyBody, CompanyItem, put_company, Role.MAPPER, (503,)
+        "DELETE",
+        "/api/rules",
+        "Remove a posting rule",
+        RuleQuery,
+        Removed,
+        delete_rule,
+        Role.MAPPER,
+        (404, 503),
+        ProposalItem,
+    ),
+    Operation(
+        "PUT",
+        "/api/companies",
+        "Set what is per company",
+        CompanyBody,
+        CompanyItem,
+        put_company,
+        Role.MAPPER,
+        (503,),
+        ProposalItem,
     ),
 )

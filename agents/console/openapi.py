@@ -38,6 +38,7 @@ LONGEST_PART = 255
 PATH_PARTS = {
     "id": "A record's id, such as Invoice:8ad08d2989bd1f2c0189bd5a7e3a2001.",
     "accountId": "A Zuora account id.",
+    "proposal": "A proposal's id.",
     "letter": "A dead letter's id: topic/partition/offset.",
     "company": "An IFS company.",
     "matchOn": "What a product is matched on.",
@@ -74,6 +75,7 @@ def _rendered(operations: tuple[Operation, ...]) -> bytes:
 def describe(operations: Sequence[Operation]) -> OpenAPI:
     """Return the document (OpenAPI 3.1) of operations."""
     answers: list[type[BaseModel]] = [Refusal, *(operation.answer for operation in operations)]
+    answers += [operation.accepted for operation in operations if operation.accepted]
     modes: dict[tuple[type[BaseModel], JsonSchemaMode], None] = dict.fromkeys((one, "serialization") for one in answers)
     modes |= dict.fromkeys((operation.asks, "validation") for operation in operations)
     names, definitions = models_json_schema(list(modes), ref_template=REF)
@@ -83,6 +85,9 @@ def describe(operations: Sequence[Operation]) -> OpenAPI:
         asked = names[operation.asks, "validation"]["$ref"]
         answered = names[operation.answer, "serialization"]["$ref"]
         described = _operation(operation, asked, answered, names[Refusal, "serialization"]["$ref"], schemas)
+        if operation.accepted and described.responses is not None:
+            accepted = names[operation.accepted, "serialization"]["$ref"]
+            described.responses["202"] = _response("Proposed: it takes effect when another person approves.", accepted)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     queries = {names[one.asks, "validation"]["$ref"].rpartition("/")[2] for one in operations if not one.has_body}
     return OpenAPI(

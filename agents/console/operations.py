@@ -63,6 +63,8 @@ class Operation:
     role: Role = Role.VIEWER
     also: Sequence[int] = ()
     """Refusals beyond those that every operation has."""
+    accepted: type[Model] | None = None
+    """What is answered with 202, where nothing has taken effect yet."""
 
     @property
     def has_body(self) -> bool:
@@ -82,7 +84,9 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Stre
     async def handle(request: web.Request) -> web.StreamResponse:
         read = await _body(request, operation.asks) if operation.has_body else query(request, operation.asks)
         answer = await operation.act(request, read)
-        return web.Response(body=answer.model_dump_json(by_alias=True).encode(), content_type="application/json")
+        status = 202 if operation.accepted and isinstance(answer, operation.accepted) else 200
+        body = answer.model_dump_json(by_alias=True).encode()
+        return web.Response(body=body, status=status, content_type="application/json")
 
     return handle
 

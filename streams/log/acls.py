@@ -33,7 +33,7 @@ class Uses:
 PROCESSES = {
     "ingress": Uses(writes=(topics.NOTIFICATION, topics.DEAD_LETTER)),
     "worker": Uses(
-        reads=tuple({*LISTED, *WORKING} - {topics.AUDIT, topics.DEAD_LETTER}),
+        reads=tuple({*LISTED, *WORKING} - {topics.AUDIT, topics.DEAD_LETTER, topics.PROPOSAL}),
         # A document that is to be fetched anew is told by a notification, as if Zuora had called.
         writes=(
             *WORKING,
@@ -76,12 +76,18 @@ class Acl:
         }
 
 
-def acls(kafka: KafkaSettings, names: TopicNames, principals: Mapping[str, str]) -> list[Acl]:
-    """Return the rights of each process in `principals`, which gives its principal, such as `User:ingress`."""
+def acls(
+    kafka: KafkaSettings, names: TopicNames, principals: Mapping[str, str], *, four_eyes: bool = False
+) -> list[Acl]:
+    """Return the rights of each process in `principals`, which gives its principal, such as `User:ingress`.
+
+    With `four_eyes` mappings are the console's alone to write, where it is proven who approves.
+    """
     found = {
         Acl(principal, kind, operation, name)
         for process, principal in principals.items()
         for kind, operation, name in _rights(process, kafka, names)
+        if not (four_eyes and process == "cli" and (operation, name) == (WRITE, names.public(topics.MAPPING)))
     }
     return sorted(found)
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +15,7 @@ from schemas.base import DocumentType, Model, Status
 from schemas.envelope import EVENT_TYPES, decode
 from schemas.errors import UsageError
 from schemas.personal import is_sealed
+from streams.log.reader import Position
 from streams.privacy.opening import Opener
 from streams.projection.personal import finder
 from streams.projection.records import IDS_PER_QUERY, microseconds
@@ -153,6 +154,13 @@ class ReadModel:
                 rows.setdefault(gap, []).append((row[0], row[1], row[2], row[3]))
             found = [_missing(connection, parts) for parts in rows.values()]
         return sorted(found, key=lambda one: (-one.records, one.kind, one.company or "", one.key or ""))
+
+    def has_read_to(self, ends: Mapping[Position, int]) -> bool:
+        """Return whether everything before these offsets has been read."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT topic, partition, next_offset FROM positions")
+            read = {(topic, partition): offset for topic, partition, offset in rows}
+        return all(read.get(place, 0) >= end for place, end in ends.items())
 
     def mappings(self, *, with_removed: bool = False) -> list[CurrentMapping]:
         """Return all mappings and rules as they stand."""
