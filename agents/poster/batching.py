@@ -296,9 +296,12 @@ class Batching:
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def _free(self, tasks: Sequence[Task], results: Results) -> list[Task]:
-        """Return those without a result that nobody of their account holds up, of this half or of another."""
-        waits = (task for task in self._turn if isinstance(results.get(task.command.command_id), Delayed))
-        held = {task.command.account_id for task in waits}
+        """Return those without a result, of whose account nobody has come to one in this turn, here or in another half.
+
+        One that waits holds up those after it. One that is done or refused does for this turn: its outcome is not
+        written down yet, and after a crash it would be found out anew, behind the later one.
+        """
+        held = {task.command.account_id for task in self._turn if task.command.command_id in results}
         return [task for task in _open(tasks, results) if task.command.account_id not in held]
 
     def _set(self, results: Results, task: Task, result: Outcome | Delayed) -> None:
