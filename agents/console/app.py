@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from agents.console import api, pages, sign_on, signing_in
+from agents.console import api, pages, proposal_pages, sign_on, signing_in
 from agents.console.access import Access
 from agents.console.changes import CHANGES
 from agents.console.cross_site import OWN_SITE
@@ -58,6 +58,7 @@ def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Ap
     _add_doors(app, settings)
     app.router.add_get("/", pages.get_overview, name="overview")
     app.router.add_get("/records/{id}", pages.get_record_page, name="record")
+    proposal_pages.add_pages(app)
     app.router.add_static("/static/", HERE / "static")
     app[DESCRIBED] = OPERATIONS
     add_operations(app, OPERATIONS)
@@ -106,13 +107,18 @@ async def _serve(settings: Settings) -> None:
         site = await start_site(app, settings.console.host, settings.console.port, tls=tls)
         projector = Projector(store, app[api.NAMES], opener)
         feed = asyncio.ensure_future(run_feed(state, projector, settings.kafka, app[api.NAMES]))
+        followers = [feed]
+        if settings.four_eyes:
+            counting = proposal_pages.count_pending(state, settings.kafka, app[api.NAMES])
+            followers.append(asyncio.ensure_future(counting))
         stop = asyncio.ensure_future(stop_signal())
         try:
-            await asyncio.wait({feed, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if feed.done():
-                feed.result()
+            await asyncio.wait({*followers, stop}, return_when=asyncio.FIRST_COMPLETED)
+            for follower in followers:
+                if follower.done():
+                    follower.result()
         finally:
-            await _end(feed, stop)
+            await _end(*followers, stop)
             await site.stop()
 
 

@@ -36,6 +36,8 @@ class FeedState:
     trouble: str | None = None
     """Why nothing new comes at present."""
     changes: int = 0
+    pending: int = 0
+    """Proposals that wait for a second person, where four eyes are asked for."""
 
 
 async def run_feed(state: FeedState, projector: Projector, kafka: KafkaSettings, names: TopicNames) -> None:

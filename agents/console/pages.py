@@ -36,7 +36,7 @@ async def get_overview(request: web.Request) -> web.StreamResponse:
     response = page(
         request,
         "overview.html",
-        {**_common(request), **values, "filters": filters, "query": query, "older": "cursor" in request.query},
+        {**common(request), **values, "filters": filters, "query": query, "older": "cursor" in request.query},
     )
     response.headers["ETag"] = tag
     return response
@@ -49,7 +49,7 @@ async def get_record_page(request: web.Request) -> web.Response:
     if record is None:
         raise web.HTTPNotFound(text="There is no such record.")
     found = await record_details(app[SETTINGS].kafka, app[NAMES], app[MODEL], record)
-    return page(request, "record.html", {**_common(request), "found": found, "record": found.record})
+    return page(request, "record.html", {**common(request), "found": found, "record": found.record})
 
 
 def _overview(model: ReadModel, filters: Wanted, cursor: str | None) -> dict[str, Any]:
@@ -80,13 +80,15 @@ def _choice(request: web.Request, name: str, choices: type[C]) -> C | None:
         raise UsageError(f"{name}: must be one of {', '.join(choices)}") from None
 
 
-def _common(request: web.Request) -> dict[str, Any]:
+def common(request: web.Request) -> dict[str, Any]:
+    """Return what every page for who is signed in shows."""
     identity: Identity = request[IDENTITY]
     return {
         "identity": identity,
         "form_token": session_form(request),
         "is_open": request.app[ACCESS].is_open,
         "state": request.app[STATE],
+        "four_eyes": request.app[SETTINGS].four_eyes,
         "statuses": list(Status),
         "types": list(DocumentType),
     }

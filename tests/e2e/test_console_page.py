@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.support.browser import chromium
 from tests.support.console_process import ConsoleProcess
 from tests.support.projecting import Cluster, cluster_of, step
+from tests.support.waiting import eventually_now
 
 GAP = {"kind": "tax", "company": "10", "key": "VAT25"}
 
@@ -32,7 +33,8 @@ def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def url(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
-    console = ConsoleProcess(cluster, tmp_path, "maria:viewer:look-at-this")
+    tokens = "maria:viewer:look-at-this,anna:mapper:annas-token,bert:mapper:berts-token"
+    console = ConsoleProcess(cluster, tmp_path, tokens, ZIFS_FOUR_EYES="true")
     try:
         yield console.until_ready()
     finally:
@@ -110,3 +112,27 @@ def test_everything_that_takes_the_focus_has_a_name(page: Page) -> None:
             "one => one.labels?.length || one.getAttribute('aria-labelledby') || one.innerText.trim()"
         )
         assert name, element.evaluate("one => one.outerHTML")
+
+
+def test_a_change_that_anna_proposes_is_approved_by_bert(page: Page, url: str) -> None:
+    bearer = {"Authorization": "Bearer annas-token"}
+    body = {"glAccount": "2610", "comment": "new tax code"}
+    answer = page.request.put(f"{url}/api/mappings/tax/10/VAT25", data=body, headers=bearer)
+    assert answer.status == 202, answer.text()
+    page.get_by_role("link", name="To approve 1").click(timeout=15_000)
+    change = page.get_by_role("article", name="Proposal of anna")
+    expect(change.get_by_role("row", name="Tax code VAT25, company 10")).to_contain_text("2610")
+    expect(change.get_by_role("button")).to_have_count(0)
+
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{url}/login?next=/proposals")
+    page.get_by_label("Token").fill("berts-token")
+    page.get_by_role("button", name="Sign in").click()
+    change.get_by_label("Comment").fill("seen the letter")
+    change.get_by_role("button", name="Approve").click()
+
+    expect(page.get_by_text("Nothing waits for approval.")).to_be_visible()
+    expect(page.get_by_role("row", name="anna new tax code")).to_contain_text("approved")
+    eventually_now(lambda: page.request.get(f"{url}/api/mappings").json()["items"], seconds=15)
+    (mapping,) = page.request.get(f"{url}/api/mappings").json()["items"]
+    assert (mapping["glAccount"], mapping["actor"], mapping["approvedBy"]) == ("2610", "anna", "bert")

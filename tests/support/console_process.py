@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class ConsoleProcess:
     """`python -m agents console` on a free port; `url` is known once it listens."""
 
-    def __init__(self, cluster: Cluster, folder: Path, tokens: str = "", port: int = 0) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, tokens: str = "", port: int = 0, **settings: str) -> None:
         self._log = folder / f"console-{port}.log"
         kafka = cluster.kafka
         environment: Mapping[str, str] = {
@@ -34,6 +34,7 @@ class ConsoleProcess:
             "ZIFS_CONSOLE__HOST": "127.0.0.1",
             "ZIFS_CONSOLE__PORT": str(port),
             "ZIFS_CONSOLE__TOKENS": tokens,
+            **settings,
         }
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
