@@ -17,6 +17,7 @@ from streams.accounting.applied import evaluate_applied
 from streams.accounting.chart import DictChart
 from streams.accounting.documents import read_document
 from streams.accounting.evaluation import Evaluation, evaluate
+from streams.accounting.keys import topic_key
 from streams.explanation import Explanation, Sent, explain
 from streams.log.partitions import partition_of
 from streams.projection.projector import Projector
@@ -61,7 +62,12 @@ class Log:
         with Store(self._path) as store:
             projector = Projector(store, TopicNames("", "app"))
             projector.partitions = {MAPPING: 1}
-            projector.apply([log_record(event, version, topic=MAPPING) for version, event in enumerate(events, first)])
+            projector.apply(
+                [
+                    log_record(event, version, topic=MAPPING, key=topic_key(event))
+                    for version, event in enumerate(events, first)
+                ]
+            )
 
     def send(self, captured: DocumentCaptured, **changes: Any) -> Sent:
         """Return what is sent for a document today."""
