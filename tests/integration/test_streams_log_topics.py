@@ -116,7 +116,7 @@ async def test_a_kafka_that_says_nothing_is_given_up_within_bounded_time(names: 
         with pytest.raises(LogUnavailableError, match=servers):
             await check_topics(KafkaSettings(bootstrap_servers=servers), names)
 
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25  # 10 for the answer, 5 to find out why none comes, and a busy machine
 
 
 @pytest.mark.parametrize("servers", ["host:port", "a:b:c"])
