@@ -6,7 +6,17 @@ import shlex
 import pytest
 
 from agents.cli.main import main
-from schemas.topics import AUDIT, CREDENTIAL, DEAD_LETTER, DOCUMENT, NOTIFICATION, VOUCHER, TopicNames
+from schemas.topics import (
+    AUDIT,
+    CREDENTIAL,
+    DEAD_LETTER,
+    DOCUMENT,
+    MAPPING,
+    NOTIFICATION,
+    PROPOSAL,
+    VOUCHER,
+    TopicNames,
+)
 from streams.log.acls import PROCESSES, Acl, acls, commands
 from streams.log.topics import declared_topics
 from streams.settings import KafkaSettings
@@ -98,3 +108,12 @@ def test_the_command_lists_them_without_asking_kafka(
         "patternType": "Literal",
     }
     assert len(found) == 2
+
+
+def test_with_four_eyes_the_command_line_proposes_and_only_the_console_writes_mappings() -> None:
+    found = acls(KAFKA, NAMES, {"cli": "User:cli", "console": "User:console"}, four_eyes=True)
+    writers = {(one.principal, one.name) for one in found if one.operation == "Write"}
+
+    assert {who for who, name in writers if name == f"test-{MAPPING}"} == {"User:console"}
+    assert {who for who, name in writers if name == f"test-{PROPOSAL}"} == {"User:cli", "User:console"}
+    assert ("Topic", "Write", f"test-{MAPPING}") in rights("cli")
