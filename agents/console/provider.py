@@ -17,7 +17,7 @@ from yarl import URL
 from agents.console.access import is_loopback
 from schemas.errors import ConnectorError, SettingsError, TroubleError
 from streams.systems.bodies import TooLargeError, read_body
-from streams.systems.jwks import ProviderKeys
+from streams.systems.jwks import OTHER_KEY, ProviderKeys
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric ones alone: with `none` anybody could sign, with HS256 who knows the client secret."""
@@ -153,7 +153,7 @@ class Provider:
             raise jwt.InvalidAlgorithmError(f"{algorithm} is not allowed")
         if self._keys is None:
             raise TroubleError("the identity provider's keys are not known yet")
-        error: jwt.PyJWTError = jwt.InvalidKeyError("there is no such key")
+        error: Exception = jwt.InvalidKeyError("there is no such key")
         for key in await self._keys.candidates(key_id if isinstance(key_id, str) else None):
             try:
                 claims: Mapping[str, Any] = jwt.decode(
@@ -165,7 +165,7 @@ class Provider:
                     leeway=LEEWAY_SECONDS,
                     options={"require": ["exp", "iat", "iss", "aud", "sub"]},
                 )
-            except jwt.InvalidSignatureError as wrong:
+            except OTHER_KEY as wrong:
                 error = wrong
             else:
                 return claims

@@ -8,7 +8,7 @@ import jwt
 
 from schemas.errors import SettingsError
 from streams.settings import IngressSettings
-from streams.systems.jwks import ProviderKeys
+from streams.systems.jwks import OTHER_KEY, ProviderKeys
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric ones: with HS256 who knows the published key could sign, with `none` anybody."""
@@ -52,11 +52,11 @@ class Bearer:
         algorithm, key_id = head.get("alg"), head.get("kid")
         if algorithm not in self.algorithms:
             return "the token is not good: its algorithm is not allowed"
-        error: jwt.PyJWTError = jwt.InvalidKeyError()
+        error: Exception = jwt.InvalidKeyError()
         for key in await self.keys.candidates(key_id if isinstance(key_id, str) else None):
             try:
                 return self._missing_in(self._verified(token, key, algorithm))
-            except jwt.InvalidSignatureError as wrong:
+            except OTHER_KEY as wrong:
                 error = wrong
         raise error
 

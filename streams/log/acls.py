@@ -47,7 +47,11 @@ PROCESSES = {
         ),
     ),
     # Whoever may send dead letters back writes to wherever they came from; credentials are the command line's alone.
-    "console": Uses(reads=(*_PEOPLES, topics.CHART_COPY), writes=(*_PEOPLES, *WORKING)),
+    # No letter is parked of personal keys, and who may write them could shred any account's.
+    "console": Uses(
+        reads=(*_PEOPLES, topics.CHART_COPY),
+        writes=(*(name for name in _PEOPLES if name != topics.PERSONAL_KEY), *WORKING),
+    ),
     "cli": Uses(reads=(*LISTED, topics.CHART_COPY), writes=(*LISTED, *WORKING)),
     "setup": Uses(),
 }

@@ -22,6 +22,8 @@ USABLE_SECONDS = 86_400.0
 REST_SECONDS = 10.0
 """Between two fetches: tokens with made-up key ids must not become an attack on the provider."""
 LARGEST_ANSWER_BYTES = 262_144
+OTHER_KEY = (jwt.InvalidSignatureError, jwt.InvalidKeyError, TypeError)
+"""What checking a token with a key raises that it was not signed with; TypeError, where the key is of another kind."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 

@@ -131,6 +131,24 @@ async def test_a_token_without_a_key_id_is_tried_with_every_key(provider: Identi
     assert await door(provider).why_not(f"Bearer {token}") is None
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+async def test_a_token_without_a_key_id_is_tried_past_keys_of_another_kind(
+    provider: IdentityProvider, algorithm: str
+) -> None:
+    elliptic = algorithm == "ES256"
+    provider.rotate("other", elliptic=not elliptic)
+    others = provider.published
+    provider.rotate("own", elliptic=elliptic)
+    provider.published = others + provider.published
+    bearer = door(provider, jwt_algorithms="RS256, ES256")
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 60}
+    strangers = IdentityProvider()
+    strangers.rotate("own", elliptic=elliptic)
+
+    assert await bearer.why_not(f"Bearer {jwt.encode(claims, provider.key, algorithm)}") is None
+    assert await bearer.why_not(f"Bearer {jwt.encode(claims, strangers.key, algorithm)}")
+
+
 @pytest.mark.parametrize(
     ("settings", "claims", "good"),
     [

@@ -13,6 +13,7 @@ from schemas.topics import (
     DOCUMENT,
     MAPPING,
     NOTIFICATION,
+    PERSONAL_KEY,
     PROPOSAL,
     VOUCHER,
     TopicNames,
@@ -41,6 +42,13 @@ def test_only_the_worker_writes_what_is_in_the_ledger_apart_from_people() -> Non
     assert ("Topic", "Write", f"test-{CREDENTIAL}") not in rights("worker") | rights("console") | rights("ingress")
     assert ("Topic", "Read", f"test-{CREDENTIAL}") not in rights("console") | rights("ingress")
     assert ("Topic", "Read", f"test-{AUDIT}") not in rights("worker")
+
+
+def test_keys_of_persons_are_shredded_by_the_command_line_and_not_by_the_console() -> None:
+    right = ("Topic", "Write", f"test-{PERSONAL_KEY}")
+
+    assert {process for process in PROCESSES if right in rights(process)} == {"worker", "cli"}
+    assert ("Topic", "Read", f"test-{PERSONAL_KEY}") in rights("console")
 
 
 def test_the_worker_sees_every_declared_topic_and_its_own_groups() -> None:
