@@ -73,6 +73,7 @@ def _said(event: Set | None) -> dict[str, str]:
             }
         case _:
             said = {}
+    said["Comment"] = event.comment if event else None
     return {name: text for name, text in said.items() if text}
 
 

@@ -29,13 +29,14 @@ def item(before: Set | None, after: Set | None) -> ProposedItem:
 
 
 def test_a_change_is_told_line_by_line_beside_what_holds() -> None:
-    moved = ACCOUNT.model_copy(update={"gl_account": "1520", "code_parts": {"C": "7"}})
+    moved = ACCOUNT.model_copy(update={"gl_account": "1520", "code_parts": {"C": "7"}, "comment": "new chart"})
 
     assert change_words.lines(item(ACCOUNT, moved)) == [
         Line("Company", "10", "10"),
         Line("GL account", "1510", "1520"),
         Line("Cost centre", "100", ""),
         Line("Code part C", "", "7"),
+        Line("Comment", "", "new chart"),
     ]
     assert change_words.lines(item(ACCOUNT, None))[1] == Line("GL account", "1510", "")
 
