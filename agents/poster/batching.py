@@ -123,7 +123,8 @@ class Batching:
     async def _try_together(self, tasks: list[Task], results: Results) -> list[Task] | None:
         stale = unheard = 0
         while True:
-            await self._carrying.budget.record()
+            with handling(tasks[0].work):  # the event that woke us may be through already
+                await self._carrying.budget.record()
             ready, tag = await self._looked(_open(tasks, results), results)
             if len(ready) < 2:
                 return [one.task for one in ready]
@@ -131,7 +132,7 @@ class Batching:
                 self._rehearse(ready, results)
                 return []
             sent_at = await self._intend(ready)
-            if not self._carrying.is_heard():
+            if not self._carrying.may_send(sent_at):
                 unheard += 1
                 await asyncio.sleep(self._carrying.seconds(Pause(unheard)))  # Kafka's trouble, not IFS's
                 continue

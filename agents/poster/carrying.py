@@ -56,10 +56,12 @@ from streams.systems.retry import BackOff
 
 log = structlog.get_logger(__name__)
 
-UNHEARD = Judgement(
-    Verdict.BUSY, None, "Kafka has not confirmed a heartbeat lately: another may have taken over", OTHER
-)
+UNHEARD = Judgement(Verdict.BUSY, None, "Kafka confirms nothing lately, or late: another may have taken over", OTHER)
 """Nothing was sent: a poster that Kafka may think dead must not post while its successor does."""
+
+LONGEST_TO_CONFIRM = timedelta(seconds=5)
+"""Of an intent: absence is concluded from its time, so a POST that left much later could still be done after that.
+The other half of the 10 seconds' margin is for a commit on its way and a token's renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,10 @@ class Carrying:
                 return await self._resolve(task)
             except NotPossibleError as error:
                 return self.rejected(error.judgement)
+
+    def may_send(self, sent_at: datetime) -> bool:
+        """Tell whether a POST may go out now whose intent says `sent_at`: Kafka heard us, and confirmed it quickly."""
+        return self.is_heard() and self.clock() - sent_at < LONGEST_TO_CONFIRM
 
     def company_rows(self, command: Command, rate: KnownRate) -> tuple[VoucherRow, ...]:
         """Return the command's rows with their amounts in the company's currency; a reversal brings its own."""
@@ -276,7 +282,7 @@ class Carrying:
         self.commands[key] = written(Intent(sent_at=sent_at, rate=known))
         await task.work.confirmed()
         self.ifs.service.before_request()  # an order to pause may have come while the intent was written
-        if not self.is_heard():
+        if not self.may_send(sent_at):
             return Answered(sent_at, Created(UNHEARD))
         started = time.monotonic()
         task.is_open = True

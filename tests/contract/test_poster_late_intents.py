@@ -1,0 +1,55 @@
+"""A POST never leaves much later than its intent says, and what is spent is noted for a command that is in hand."""
+
+from datetime import timedelta
+
+import pytest
+
+from agents.poster.state import SPENT_KEY, Intent, read_entry
+from agents.runtime import handling
+from agents.runtime.work import current_work
+from schemas.base import utc_now
+from tests.support.fakes import FakeWork
+from tests.support.posting import DeskWork, command, open_desk
+
+
+@pytest.mark.parametrize("many", [1, 2])
+async def test_an_intent_that_kafka_confirms_late_is_written_anew_before_the_post(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = timedelta()
+    intents: list[float] = []
+    async with open_desk() as desk, desk.poster(batch_size=50) as poster:
+        confirmed = DeskWork.confirmed
+
+        async def slowly(work: DeskWork) -> None:
+            nonlocal late
+            await confirmed(work)
+            entries = [value for key, value in desk.table.items() if key != SPENT_KEY]
+            found = [entry for value in entries if isinstance(entry := read_entry(value), Intent)]
+            if found and not late:
+                late = timedelta(seconds=20)
+            intents.extend((entry.sent_at - utc_now()).total_seconds() for entry in found)
+
+        monkeypatch.setattr(DeskWork, "confirmed", slowly)
+        poster._carrying.clock = lambda: utc_now() + late
+        await desk.hand(poster, *(command(f"INV{n}-AAAABBBBCCCCDDDDEEEE", account_id=f"A{n}") for n in range(many)))
+        assert len(desk.outcomes) == many
+        assert desk.posts == many
+    assert min(intents) < 10 < max(intents)
+
+
+async def test_a_batch_notes_what_is_spent_for_its_own_command_not_for_what_woke_the_poster() -> None:
+    woke = FakeWork()
+    noted: list[object] = []
+    async with open_desk() as desk, desk.poster(batch_size=50) as poster:
+        record = poster._budget.record
+
+        async def noting(*, at_once: bool = False) -> None:
+            noted.append(current_work.get())
+            await record(at_once=at_once)
+
+        poster._budget.record = noting  # type: ignore[method-assign]
+        with handling(woke):  # type: ignore[arg-type]
+            await desk.hand(poster, *(command(f"INV{n}-AAAABBBBCCCCDDDDEEEE", account_id=f"A{n}") for n in range(2)))
+    assert noted
+    assert woke not in noted
