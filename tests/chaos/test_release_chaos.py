@@ -31,8 +31,8 @@ ACCOUNTS = 100
 WORKERS = 3
 SESSION_SECONDS = 1.0
 """The least there is: what a dead worker had rests for so long."""
-KILL_SECONDS = min(2.0, HELD / 5_000)
-"""From the first command after a kill to the next kill: 2 s from 10,000 records up, less in a release that is over
+KILL_SECONDS = min(2.0, HELD / 50_000)
+"""From the first command after a kill to the next kill: 2 s from 100,000 records up, less in a release that is over
 sooner. Kills by the clock alone would stop all for good where starting a process takes as long: the group is told of
 the dead one and of its successor, and all rest until it has settled."""
 WITHOUT_PROGRESS_SECONDS = 120.0
