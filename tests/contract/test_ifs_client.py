@@ -102,6 +102,21 @@ async def test_without_a_tag_of_the_set_the_newest_rows_serves(
         assert (await client.look_in_hold("10", ["INV1-A"])).tag == tag
 
 
+async def test_what_is_created_between_the_look_and_a_tag_that_only_rows_have_is_found(tenant: Tenant) -> None:
+    ours = {**KEYS, "VoucherText2": "INV1-A", "@odata.etag": "row"}
+    created: list[dict[str, Any]] = []
+
+    def answer(request: web.Request) -> web.Response:
+        if "VoucherText2" in request.query["$filter"]:
+            return web.json_response({"value": list(created)})
+        created.append(ours)
+        return web.json_response({"value": [ours]})
+
+    tenant.answers["VoucherHandling.svc/VoucherSet"] = answer
+    async with client_of(tenant) as client:
+        assert set((await client.look_in_hold("10", ["INV1-A"])).found) == {"INV1-A"}
+
+
 async def test_a_set_with_rows_and_no_tag_anywhere_is_told_where_one_is_required(tenant: Tenant) -> None:
     row = {**KEYS, "VoucherText2": "OTHER"}
     tenant.answers["VoucherHandling.svc/VoucherSet"] = lambda request: web.json_response(

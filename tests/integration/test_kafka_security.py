@@ -101,7 +101,7 @@ async def test_who_is_not_let_in_learns_why_in_one_line(
         assert "\n" not in str(refused.value)
         assert "wrong" not in str(refused.value)
         assert PASSWORD not in str(refused.value)
-    gc.collect()  # asyncio leaves a socket whose TLS handshake failed to the garbage collector: here, not in another test
+    gc.collect()  # asyncio leaves the socket of a TLS handshake that failed to the collector: here, in no other test
 
 
 async def test_a_token_that_the_brokers_do_not_believe_is_told_and_the_next_one_is_fetched_before_it_ends(

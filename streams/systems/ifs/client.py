@@ -91,7 +91,7 @@ class IfsClient:
         """
         projection, entity_set = self.posting.hold
         held = await self._look_at_headers(company, references)
-        if held.tag is not None or held.found or not self.posting.needs_tag:
+        if held.tag is not None or len(held.found) == len(set(references)) or not self.posting.needs_tag:
             return held
         # Some give a tag with rows only, and a look-up that finds nothing has none.
         newest = await self._newest(company)
@@ -100,7 +100,8 @@ class IfsClient:
                 f"IFS gives no tag for {projection}.svc/{entity_set}: neither an ETag header nor @odata.etag. "
                 "If it needs none, set ZIFS_IFS__ETAG to if-given"
             )
-        return Held({}, newest.tag)
+        # What came in between the look and the tag would be hidden by it: the tag must be no newer than the look.
+        return Held((await self._look_at_headers(company, references)).found, newest.tag)
 
     async def _newest(self, company: str) -> Page:
         """Read the company's newest voucher for the sake of its tag; the set of a new company is empty and has none."""
