@@ -14,7 +14,7 @@ from agents.console.guard import ACCESS, access, add_headers, errors
 from agents.console.letters import LETTERS
 from agents.console.openapi import DESCRIBED, get_openapi
 from agents.console.operations import add_operations
-from agents.console.posting import POSTING
+from agents.console.posting import BOARD, POSTING, PostingBoard
 from agents.console.proposals import PROPOSALS
 from agents.console.refusals import FAILURES, FAILURES_PER_MINUTE, PROXIES
 from agents.console.requests import REQUESTS
@@ -54,6 +54,7 @@ def create_app(settings: Settings, model: ReadModel, state: FeedState) -> web.Ap
     app[api.STATE] = state
     app[api.SETTINGS] = settings
     app[api.NAMES] = TopicNames(settings.kafka.topic_prefix, settings.app_id)
+    app[BOARD] = PostingBoard(settings, app[api.NAMES])
     app.on_response_prepare.append(add_headers)
     _add_doors(app, settings)
     app.router.add_get("/", pages.get_overview, name="overview")

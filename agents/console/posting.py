@@ -1,5 +1,6 @@
 """The API's stop button, and how posting stands."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -13,8 +14,38 @@ from agents.console.sending import PROCESS, send
 from schemas.base import utc_now
 from schemas.mappings import Code
 from schemas.requests import PostingPaused, PostingResumed
+from schemas.topics import TopicNames
 from streams.posting_control import EVERY_COMPANY, control_message
 from streams.posting_status import PostingStatus, posting_status, read_pauses
+from streams.settings import Settings
+
+KEPT_SECONDS = 5.0
+"""How long an answer serves all who ask: each is read from the log anew, and every open page asks."""
+
+
+class PostingBoard:
+    """How posting stands, read once for all who look at the same time."""
+
+    def __init__(self, settings: Settings, names: TopicNames) -> None:
+        self._settings = settings
+        self._names = names
+        self._reading = asyncio.Lock()
+        self._found: tuple[float, PostingStatus] | None = None
+
+    async def status(self) -> PostingStatus:
+        """Return how posting stands, or stood a few seconds ago. Raises like `posting_status`."""
+        async with self._reading:
+            now = asyncio.get_running_loop().time()
+            if self._found is None or now - self._found[0] > KEPT_SECONDS:
+                self._found = (now, await posting_status(self._settings, self._names, utc_now()))
+            return self._found[1]
+
+    def forget(self) -> None:
+        """Read anew for the next who asks: somebody has just paused posting or let it go on."""
+        self._found = None
+
+
+BOARD = web.AppKey("board", PostingBoard)
 
 
 class PostingBody(Asked):
@@ -26,7 +57,7 @@ class PostingBody(Asked):
 
 async def get_posting(request: web.Request, _: NoQuestion) -> PostingStatus:
     """Answer what is paused, the backlog, and when it will be clear."""
-    return await posting_status(request.app[SETTINGS], request.app[NAMES], utc_now())
+    return await request.app[BOARD].status()
 
 
 def _order(kind: type[PostingPaused]) -> Callable[[web.Request, PostingBody], Awaitable[PausesAnswer]]:
@@ -36,6 +67,7 @@ def _order(kind: type[PostingPaused]) -> Callable[[web.Request, PostingBody], Aw
         changed = book.apply(event)
         if changed:
             await send(request, [control_message(request.app[NAMES], event, PROCESS)])
+            request.app[BOARD].forget()
         return PausesAnswer(changed=changed, paused=tuple(book.pauses))
 
     return order

@@ -33,7 +33,7 @@ def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def url(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
-    tokens = "maria:viewer:look-at-this,anna:mapper:annas-token,bert:mapper:berts-token"
+    tokens = "maria:viewer:look-at-this,anna:mapper:annas-token,bert:mapper:berts-token,olga:operator:olga-stops"
     console = ConsoleProcess(cluster, tmp_path, tokens, ZIFS_FOUR_EYES="true")
     try:
         yield console.until_ready()
@@ -61,6 +61,19 @@ def test_an_accountant_sees_what_is_missing_and_what_waits_for_it(page: Page) ->
     expect(missing.get_by_role("row", name="Tax code VAT25 10 2")).to_contain_text("1\u202f200.50 EUR")
     expect(page.get_by_role("link", name="Mapping missing 2")).to_contain_text("1\u202f200.50 EUR")
     assert "look-at-this" not in page.url
+
+
+def test_an_operator_sees_what_is_still_to_be_posted_and_who_paused_it(page: Page, url: str) -> None:
+    posting = page.get_by_role("region", name="To be posted")
+    expect(posting).to_contain_text("Nothing waits to be posted.", timeout=15_000)
+
+    body = {"company": "10", "reason": "closing the month"}
+    answer = page.request.post(f"{url}/api/posting/pause", data=body, headers={"Authorization": "Bearer olga-stops"})
+    assert answer.status == 200, answer.text()
+    page.reload()
+
+    expect(posting.get_by_role("listitem")).to_contain_text("company 10 by olga", timeout=15_000)
+    expect(posting.get_by_role("listitem")).to_contain_text("closing the month")
 
 
 def test_records_are_filtered_by_status_and_found_by_number_or_account(page: Page) -> None:
