@@ -33,17 +33,22 @@ class RecordedBudget:
         self._steps = 0
 
     async def take_over(self) -> None:
-        """Count what was spent before us; the first call does, later ones return at once."""
+        """Count what was spent before us; the first call does, and the next one after `forget`."""
         if self._requests is not None:
             return
         value = self._table.get(SPENT_KEY)
         self._requests = {} if value is None else Spent.model_validate_json(value).requests
         self._forget_old()
+        self._counted = self._service.requests
         budget = self._service.budget
         if value is None:
             await budget.spend_as_past(budget.limit // 2)
         elif self._requests:
             await budget.spend_as_past(sum(self._requests.values()) + UNRECORDED_MOST)
+
+    def forget(self) -> None:
+        """Take over once more: another poster may have had the table in between, and spent from the same budget."""
+        self._requests = None
 
     async def record(self, *, at_once: bool = False) -> None:
         """Write down what the last minute holds: `at_once`, else every few steps."""

@@ -116,7 +116,8 @@ class Poster:
             self._pace.tell(backlog)
 
     async def before_events(self, partitions: frozenset[int], open_work: OpenWork) -> None:
-        """Take up the waiting room that a poster before us left."""
+        """Take up the waiting room that a poster before us left, and the budget that it has spent."""
+        self._budget.forget()
         for partition in partitions:
             async with open_work(partition):
                 self._room.load()

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from agents.poster.budget import UNRECORDED_MOST
 from agents.poster.poster import Poster
 from agents.poster.state import SPENT_KEY, Spent, written
 from schemas.base import Model, utc_now
@@ -287,3 +288,15 @@ async def test_a_room_full_of_a_paused_company_empties_when_it_is_resumed(desk: 
         await asyncio.wait_for(handing, 5)
         await desk.until_nobody_waits(poster)
     assert one_voucher_each(desk, commands)
+
+
+async def test_a_poster_that_gets_its_partition_back_counts_what_another_spent_meanwhile(desk: Desk) -> None:
+    async with desk.poster() as poster:
+        await desk.hand(poster, of_account("A"))
+        now = int(utc_now().timestamp())
+        desk.table[SPENT_KEY] = written(Spent(requests={now: 700}))
+
+        await poster.before_events(frozenset({0}), cast("Any", lambda _: opened(desk)))
+        await desk.hand(poster, of_account("A", 2))
+
+        assert await desk.budget.spent() >= 700 + UNRECORDED_MOST
