@@ -20,6 +20,8 @@ from streams.systems.session import Answer
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (?P<status>\d{3})(?: [^\r\n]*)?\r?\n")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_ON_THE_WIRE = policy.compat32.clone(linesep="\r\n", max_line_length=None)
+"""As `policy.HTTP`, but our few headers are written as they are: to parse and fold them takes 0.4 ms a voucher."""
 _SECRET_BYTES = 16
 """Of a boundary: nobody who writes a text into a voucher can guess it."""
 
@@ -71,13 +73,13 @@ def read_change_set(answer: Answer) -> list[PartAnswer] | Answer:
 
 
 def _container(kind: str) -> Message:
-    made: Message = Message(policy=policy.HTTP)
+    made: Message = Message(policy=_ON_THE_WIRE)
     made["Content-Type"] = f"multipart/mixed; boundary={kind}_{secrets.token_hex(_SECRET_BYTES)}"
     return made
 
 
 def _part(raw: bytes, number: int) -> Message:
-    made: Message = Message(policy=policy.HTTP)
+    made: Message = Message(policy=_ON_THE_WIRE)
     made["Content-Type"] = "application/http"
     made["Content-Transfer-Encoding"] = "binary"
     made["Content-ID"] = str(number)

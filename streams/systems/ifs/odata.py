@@ -89,7 +89,7 @@ def any_value(field: str, values: Sequence[Value]) -> str:
 
 def query(**options: str | int) -> str:
     """Return the encoded query of system options: filter="A eq 'x'", top=1 becomes `$filter=A%20eq%20'x'&$top=1`."""
-    return "&".join(f"${name}={quote(str(value), safe=_KEPT_IN_QUERY)}" for name, value in options.items())
+    return "&".join(f"${name}={_quoted(str(value))}" for name, value in options.items())
 
 
 def by_key(entity_set: str, **keys: Value) -> str:
@@ -103,15 +103,19 @@ def chunked(url: str, condition: str, field: str, values: Iterable[str]) -> Iter
 
     `url` is the address before the query, `condition` what holds besides the field being one of the values.
     """
+    around = len(url) + 1 + len(query(filter=all_of(condition, "()")))
     chunk: list[str] = []
+    length = around
     for value in values:
-        if chunk and _too_long(url, condition, field, [*chunk, value]):
+        longer = len(_quoted(f" or {equal(field, value)}"))  # quoted once: the whole again for each would be quadratic
+        if chunk and length + longer > LONGEST_URL:
             yield chunk, all_of(condition, any_value(field, chunk))
-            chunk = []
+            chunk, length = [], around
         chunk.append(value)
+        length += longer
     if chunk:
         yield chunk, all_of(condition, any_value(field, chunk))
 
 
-def _too_long(url: str, condition: str, field: str, values: list[str]) -> bool:
-    return len(url) + 1 + len(query(filter=all_of(condition, any_value(field, values)))) > LONGEST_URL
+def _quoted(text: str) -> str:
+    return quote(text, safe=_KEPT_IN_QUERY)
