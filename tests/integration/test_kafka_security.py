@@ -34,6 +34,17 @@ ROOT = Path(__file__).resolve().parents[2]
 MECHANISMS = {"PLAIN": "setup", "SCRAM-SHA-256": "cli", "SCRAM-SHA-512": "worker", "OAUTHBEARER": "console"}
 
 
+# aiokafka and asyncio leave the sockets of clients that were refused to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test left is collected at its end: here, and in no test of another file."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     with secured_kafka(tmp_path_factory.mktemp("secured")) as running:
@@ -83,7 +94,6 @@ async def test_every_mechanism_lets_every_kind_of_client_in(kafka: SecuredKafka,
         (("setup", "PLAIN"), {"security_protocol": "SASL_PLAINTEXT"}, LogUnavailableError, "security protocol"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_who_is_not_let_in_learns_why_in_one_line(
     kafka: SecuredKafka, client: tuple[str, str], changed: dict[str, Any], error: type[Exception], said: str
 ) -> None:
@@ -101,7 +111,6 @@ async def test_who_is_not_let_in_learns_why_in_one_line(
         assert "\n" not in str(refused.value)
         assert "wrong" not in str(refused.value)
         assert PASSWORD not in str(refused.value)
-    gc.collect()  # asyncio leaves the socket of a TLS handshake that failed to the collector: here, in no other test
 
 
 async def test_a_token_that_the_brokers_do_not_believe_is_told_and_the_next_one_is_fetched_before_it_ends(
