@@ -17,7 +17,7 @@ from yarl import URL
 from agents.console.access import is_loopback
 from schemas.errors import ConnectorError, SettingsError, TroubleError
 from streams.systems.bodies import TooLargeError, read_body
-from streams.systems.jwks import OTHER_KEY, ProviderKeys
+from streams.systems.jwks import ProviderKeys
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric ones alone: with `none` anybody could sign, with HS256 who knows the client secret."""
@@ -147,29 +147,16 @@ class Provider:
         return token
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
-        head = jwt.get_unverified_header(token)
-        algorithm, key_id = head.get("alg"), head.get("kid")
-        if algorithm not in ALGORITHMS:
-            raise jwt.InvalidAlgorithmError(f"{algorithm} is not allowed")
         if self._keys is None:
             raise TroubleError("the identity provider's keys are not known yet")
-        error: Exception = jwt.InvalidKeyError("there is no such key")
-        for key in await self._keys.candidates(key_id if isinstance(key_id, str) else None):
-            try:
-                claims: Mapping[str, Any] = jwt.decode(
-                    token,
-                    key.key,
-                    algorithms=[algorithm],
-                    audience=self._client_id,
-                    issuer=self._issuer,
-                    leeway=LEEWAY_SECONDS,
-                    options={"require": ["exp", "iat", "iss", "aud", "sub"]},
-                )
-            except OTHER_KEY as wrong:
-                error = wrong
-            else:
-                return claims
-        raise error
+        return await self._keys.claims(
+            token,
+            algorithms=ALGORITHMS,
+            audience=self._client_id,
+            issuer=self._issuer,
+            required=("exp", "iat", "iss", "aud", "sub"),
+            leeway_seconds=LEEWAY_SECONDS,
+        )
 
 
 def _discovery(body: bytes, url: str) -> Discovery:

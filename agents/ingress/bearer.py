@@ -8,7 +8,7 @@ import jwt
 
 from schemas.errors import SettingsError
 from streams.settings import IngressSettings
-from streams.systems.jwks import OTHER_KEY, ProviderKeys
+from streams.systems.jwks import ProviderKeys
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric ones: with HS256 who knows the published key could sign, with `none` anybody."""
@@ -42,35 +42,23 @@ class Bearer:
             return "no bearer token"
         try:
             return await self._why_not(token.strip())
+        except jwt.InvalidAlgorithmError:
+            return "the token is not good: its algorithm is not allowed"
         except jwt.PyJWTError as error:
             return f"the token is not good: {type(error).__name__}"
         except (ValueError, TypeError, RecursionError):  # what base64 and JSON of a stranger can do
             return "the token is not good: it cannot be read"
 
     async def _why_not(self, token: str) -> str | None:
-        head = jwt.get_unverified_header(token)
-        algorithm, key_id = head.get("alg"), head.get("kid")
-        if algorithm not in self.algorithms:
-            return "the token is not good: its algorithm is not allowed"
-        error: Exception = jwt.InvalidKeyError()
-        for key in await self.keys.candidates(key_id if isinstance(key_id, str) else None):
-            try:
-                return self._missing_in(self._verified(token, key, algorithm))
-            except OTHER_KEY as wrong:
-                error = wrong
-        raise error
-
-    def _verified(self, token: str, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
-        claims: Mapping[str, Any] = jwt.decode(
+        claims = await self.keys.claims(
             token,
-            key.key,
-            algorithms=[algorithm],
+            algorithms=self.algorithms,
             audience=self.audience,
             issuer=self.issuer,
-            leeway=LEEWAY_SECONDS,
-            options={"require": ["exp", "iss", "aud"]},
+            required=("exp", "iss", "aud"),
+            leeway_seconds=LEEWAY_SECONDS,
         )
-        return claims
+        return self._missing_in(claims)
 
     def _missing_in(self, claims: Mapping[str, Any]) -> str | None:
         # `scope` is RFC 8693's name, a list in a string; Entra ID and Okta say `scp`, and may give a list.

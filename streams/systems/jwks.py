@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import aiohttp
 import jwt
@@ -22,7 +24,7 @@ USABLE_SECONDS = 86_400.0
 REST_SECONDS = 10.0
 """Between two fetches: tokens with made-up key ids must not become an attack on the provider."""
 LARGEST_ANSWER_BYTES = 262_144
-OTHER_KEY = (jwt.InvalidSignatureError, jwt.InvalidKeyError, TypeError)
+_OTHER_KEY = (jwt.InvalidSignatureError, jwt.InvalidKeyError, TypeError)
 """What checking a token with a key raises that it was not signed with; TypeError, where the key is of another kind."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
@@ -45,6 +47,46 @@ class ProviderKeys:
         self._fetched_at = float("-inf")
         self._asked_at = float("-inf")
         self._fetching = asyncio.Lock()
+
+    async def claims(
+        self,
+        token: str,
+        *,
+        algorithms: Collection[str],
+        audience: str | None,
+        issuer: str | None,
+        required: Collection[str],
+        leeway_seconds: float,
+    ) -> Mapping[str, Any]:
+        """Return what a token says that one of the provider's keys has signed.
+
+        Raises:
+            jwt.PyJWTError: it is not good; InvalidAlgorithmError where its algorithm is not among `algorithms`.
+            ValueError, TypeError, RecursionError: it cannot be read.
+            TroubleError: that cannot be told now, for the keys cannot be had.
+
+        """
+        head = jwt.get_unverified_header(token)
+        algorithm, key_id = head.get("alg"), head.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in algorithms:
+            raise jwt.InvalidAlgorithmError(f"{algorithm} is not allowed")
+        error: Exception = jwt.InvalidKeyError("there is no such key")
+        for key in await self.candidates(key_id if isinstance(key_id, str) else None):
+            try:
+                found: Mapping[str, Any] = jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[algorithm],
+                    audience=audience,
+                    issuer=issuer,
+                    leeway=leeway_seconds,
+                    options={"require": list(required)},
+                )
+            except _OTHER_KEY as wrong:
+                error = wrong
+            else:
+                return found
+        raise error
 
     async def candidates(self, key_id: str | None) -> list[jwt.PyJWK]:
         """Return the keys that a token with this `kid` may be signed with; without one all. None: there is no such key.
