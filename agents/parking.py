@@ -6,7 +6,7 @@ takes over the posting reads them from their beginning and parks such records ag
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -15,6 +15,7 @@ from schemas.envelope import decode_any
 from schemas.errors import LogError, UnreadableError
 from schemas.requests import PostingPaused
 from schemas.topics import CONTROL, CREDENTIAL, DEAD_LETTER, TopicNames
+from streams import background
 from streams.log.messages import Message, dead_letter
 from streams.log.reader import LogRecord, Position, follow
 from streams.settings import KafkaSettings
@@ -50,13 +51,8 @@ class Parking:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Park what cannot be read, for as long as the context is open."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with background.running(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

@@ -1,7 +1,6 @@
 """TLS of a process's own door: certificate and key from files, taken up again when they are renewed."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from schemas.errors import SettingsError
+from streams import background
 from streams.settings import TlsSettings
 
 log = structlog.get_logger(__name__)
@@ -43,13 +43,8 @@ class ServerTls:
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
         """Take up renewed files for as long as this is open."""
-        looking = asyncio.create_task(self._look())
-        try:
+        async with background.running(self._look()):
             yield
-        finally:
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
 
     async def _look(self) -> None:
         while True:

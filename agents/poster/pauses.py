@@ -8,6 +8,7 @@ import structlog
 
 from schemas.errors import ConnectorError, LogError, TopicsError
 from schemas.requests import PostingPaused, PostingResumed
+from streams import background
 from streams.log.reader import LogRecord, Position, follow, read_to_end
 from streams.posting_control import PauseBook
 from streams.settings import KafkaSettings
@@ -77,13 +78,8 @@ class Pauses:
     @asynccontextmanager
     async def following(self, kafka: KafkaSettings, topic: str) -> AsyncIterator[None]:
         """Take over orders as they come, for as long as the context is open."""
-        task = asyncio.create_task(self._follow_for_ever(kafka, topic))
-        try:
+        async with background.running(self._follow_for_ever(kafka, topic)):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _follow_for_ever(self, kafka: KafkaSettings, topic: str) -> None:
         while True:

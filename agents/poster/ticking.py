@@ -7,6 +7,8 @@ from datetime import datetime
 
 import structlog
 
+from streams import background
+
 POLL_SECONDS = 0.5
 LOST_AFTER_SECONDS = 60.0
 """A tick that was not handled by then may have gone to another poster, or its handler waits: another one harms none."""
@@ -36,13 +38,8 @@ class Ticker:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Tick for as long as the context is open."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with background.running(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

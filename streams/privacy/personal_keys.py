@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from schemas.base import utc_now
 from schemas.errors import LogError, LogUnavailableError, SettingsError, TopicsError, UnreadableError
 from schemas.topics import PERSONAL_KEY, TopicNames
+from streams import background
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, follow, read_to_end
 from streams.privacy.key_book import KeyBook
@@ -60,13 +61,8 @@ class PersonalKeys:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Take over what becomes of keys, for as long as the context is open."""
-        task = asyncio.create_task(self._follow_for_ever())
-        try:
+        async with background.running(self._follow_for_ever()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def key_of(self, account_id: str) -> DataKey:
         """Return the key of an account; waits for as long as Kafka does not take a new one."""

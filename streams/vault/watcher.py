@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
 from schemas.credentials import System
 from schemas.errors import LogError, SettingsError, TopicsError, UnreadableError
+from streams import background
 from streams.log.reader import LogRecord, follow
 from streams.systems.tokens import TokenSource
 from streams.vault.current import CurrentCredentials, Pair
@@ -64,13 +65,8 @@ class VaultWatcher:
         if not self._tokens:
             yield
             return
-        task = asyncio.create_task(self._run())
-        try:
+        async with background.running(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:
