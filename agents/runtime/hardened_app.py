@@ -11,6 +11,7 @@ from faust.transport.drivers.aiokafka import Transport
 from mode.supervisors import CrashingSupervisor
 
 from agents.runtime.entries import Entries, MemoryEntries, RocksEntries
+from agents.runtime.hardened_assignor import HardenedAssignor
 from agents.runtime.hardened_consumer import HardenedConsumer
 from agents.runtime.hardened_recovery import HardenedTableManager
 from agents.runtime.state import PartitionState
@@ -50,6 +51,7 @@ class HardenedApp(faust.App):  # type: ignore[misc]
             broker="kafka://" + (kafka.bootstrap_servers or "").split(",")[0],
             autodiscover=False,
             TableManager=HardenedTableManager,
+            PartitionAssignor=HardenedAssignor,
             agent_supervisor=CrashingSupervisor,  # the default restarts the agent after the failed event: it is lost
             key_serializer="raw",  # what cannot be decoded Faust acks and drops; so it decodes nothing
             value_serializer="raw",

@@ -14,6 +14,8 @@ from agents.runtime.failure import ExitCode, end_process
 from streams.log.connection import connection_options
 
 Records = Mapping[TopicPartition, list[Any]]
+UNKNOWN_TOPICS_SECONDS = 1.0
+"""After an assignment that lacked a topic, until the next."""
 
 
 class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -37,6 +39,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
         coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
         self._end_when_refused(coordinator)
+        self._know_topics_before_dividing_them(coordinator)
 
     def _end_when_refused(self, coordinator: Any) -> None:
         """End the process when the group refuses this member, for lack of a right say.
@@ -53,6 +56,23 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return push(error)
 
         coordinator._push_error_to_user = pushed  # noqa: SLF001
+
+    def _know_topics_before_dividing_them(self, coordinator: Any) -> None:
+        """Ask for the topics as they are now whenever this member divides them, and again soon where one is missing.
+
+        Fault closed: aiokafka asks for topics once, and where Kafka does not answer just then, not again for five
+        minutes. Until then nobody in the group has any partitions.
+        """
+        divide = coordinator._perform_assignment  # noqa: SLF001
+
+        async def informed(response: Any) -> Any:
+            await coordinator._client.force_metadata_update()  # noqa: SLF001
+            assignments = await divide(response)
+            if self._assignor.unknown_topics:
+                asyncio.get_running_loop().call_later(UNKNOWN_TOPICS_SECONDS, coordinator.request_rejoin)
+            return assignments
+
+        coordinator._perform_assignment = informed  # noqa: SLF001
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer.

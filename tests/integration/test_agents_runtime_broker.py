@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.structs import TopicPartition
 
 from agents.runtime import Event, OpenWork, StateTable, StreamApp, Timing, Work
@@ -398,3 +400,36 @@ async def test_a_process_that_cannot_start_says_why_in_one_line(
     assert process.returncode == code
     assert words in errors.decode().splitlines()[-1]
     assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("unanswered", [1, 4])
+async def test_partitions_come_at_once_when_kafka_was_away_as_a_worker_asked_for_its_topics(
+    log: Log, monkeypatch: pytest.MonkeyPatch, unanswered: int
+) -> None:
+    """Aiokafka asks once and then not for five minutes; meanwhile its group divides nothing among its members."""
+    ask, asked = AIOKafkaClient._metadata_update, 0
+
+    async def away_at_first(client: AIOKafkaClient, cluster: ClusterMetadata, topics: set[str]) -> bool:
+        nonlocal asked
+        if log.source in topics and client._client_id.startswith("faust"):
+            asked += 1
+            if asked <= unanswered:
+                return False
+        answered: bool = await ask(client, cluster, topics)
+        return answered
+
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", away_at_first)
+    seen: list[int] = []
+
+    async def handle(event: Event, _work: Work) -> None:
+        seen.append(event.partition)
+
+    app, table = log.app()
+    app.serial(topics=[log.source], handler=handle)
+    await log.put(0, 1)
+
+    await app.start()
+    await until(lambda: sorted(seen) == [0, 1], 20)
+
+    assert asked > unanswered
+    assert set(table.states) == {0, 1}

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.protocol.metadata import MetadataResponse_v1
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 from mode.threads import QueueServiceThread
@@ -55,6 +57,23 @@ async def test_the_settings_that_faults_of_faust_need_are_set(app: HardenedApp) 
     assert not app.boot_strategy._should_enable_kafka_producer()
     assert not app.boot_strategy._should_enable_web()
     assert conf.key_serializer == conf.value_serializer == "raw"
+
+
+@pytest.mark.parametrize("known", [["in"], ["changelog"], ["in", "changelog"]])
+async def test_partitions_are_divided_when_all_topics_are_known(app: HardenedApp, known: list[str]) -> None:
+    """Faust leaves out what it does not know of: a partition would come without its changelog, or the reverse."""
+    partitions = [(0, number, 1, [1], [1]) for number in (0, 1)]
+    cluster = ClusterMetadata()
+    cluster.update_metadata(
+        MetadataResponse_v1([(1, "b", 9092, None)], 1, [(0, name, False, partitions) for name in known])
+    )
+    member = app.assignor.metadata({"in", "changelog"})
+
+    assigned = app.assignor.assign(cluster, {"member": member})["member"].partitions()
+
+    all_known = {(name, number) for name in known for number in (0, 1)} if len(known) == 2 else set()
+    assert set(assigned) == all_known
+    assert app.assignor.unknown_topics == tuple(sorted({"in", "changelog"} - set(known)))
 
 
 async def test_faust_makes_no_folder_of_its_own(
