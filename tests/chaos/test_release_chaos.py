@@ -76,7 +76,7 @@ async def test_a_release_under_a_kill_every_two_seconds_leaves_nobody_out_and_ke
     told = f"seed {SEED}: {HELD} held, released in {seconds:.0f} s, {commands.repeated} repeats; {processes.figures()}"
     print(told)  # noqa: T201 - figures of the run
 
-    assert processes.done["killed"] >= 2, told
+    assert processes.done["killed"] >= max(1, HELD // 20_000), told
     assert len(commands.of_records) == HELD, told
     assert [record for record, ids in commands.of_records.items() if len(ids) != 1] == [], told
     assert [account for account, offsets in commands.offsets.items() if offsets != sorted(offsets)] == [], told
@@ -117,20 +117,21 @@ async def _hold(bench: Bench) -> None:
 async def _until(
     keeping: "asyncio.Task[None]", bench: Bench, topic: str, count: int, harmed: Orchestrator | None = None
 ) -> None:
-    """Wait until a topic has so many records; meanwhile the harmed die in turn, each a while after new records."""
-    turn, seen, moved, since = SEED, 0, time.monotonic(), None
+    """Wait until a topic has so many records; meanwhile one of the harmed dies a while after each new records."""
+    chance = random.Random(SEED)  # noqa: S311 - the same course of kills again
+    seen, moved, since = 0, time.monotonic(), None
     while seen < count:
         if keeping.done():
             keeping.result()
         if harmed and since and time.monotonic() - since > KILL_SECONDS:
-            turn, since = turn + 1, None
-            await harmed.kill(f"bookkeeper-{turn % WORKERS}")
+            since = None
+            await harmed.kill(chance.choice(harmed.running()))
         now = await bench.count(bench.names.public(topic))
         if now > seen:
             seen, moved = now, time.monotonic()
             since = since or moved
         assert time.monotonic() - moved < WITHOUT_PROGRESS_SECONDS, f"seed {SEED}: {seen} of {count} in {topic}"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)
 
 
 async def _all_commands(keeping: "asyncio.Task[None]", bench: Bench) -> Commands:

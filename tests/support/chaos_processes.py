@@ -79,6 +79,11 @@ class Orchestrator:
         """Return the end of a process's log."""
         return "\n".join(self.children.log(name).read_text(errors="replace").splitlines()[-15:])
 
+    def running(self) -> list[str]:
+        """Return those that can be harmed; while all are on their way back, all."""
+        alive = [one.name for one in self.kept.values() if one.process and one.process.returncode is None]
+        return alive or list(self.kept)
+
     async def kill(self, name: str) -> None:
         """Kill it, in whatever it is doing."""
         one = self.kept[name]
