@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -104,7 +105,7 @@ async def _run(chaos: Chaos) -> None:
         await watch
         nets = await _caught_up(chaos, keeping, mappings)
         caught_up = time.monotonic() - began - SECONDS
-        vouchers, duplicates = await system.ifs("vouchers"), await system.ifs("duplicates")
+        vouchers, duplicates = await _own_vouchers(system), await system.ifs("duplicates")
         records, log = await system.records(), await read_log(system)
     finally:
         keeping.cancel()
@@ -120,6 +121,11 @@ async def _run(chaos: Chaos) -> None:
     assert out_of_order(log, vouchers, changed) == [], told
     assert log.dead == 0, told
     assert processes.tracebacks() == [], told
+
+
+async def _own_vouchers(system: System) -> list[dict[str, Any]]:
+    """What the connector has posted: another writer's vouchers, of which a fault makes some, carry no reference."""
+    return [voucher for voucher in await system.ifs("vouchers") if voucher["header"]["VoucherText2"]]
 
 
 async def _bill(system: System, end: float) -> None:
