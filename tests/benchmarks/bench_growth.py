@@ -1,11 +1,12 @@
 # ruff: noqa: T201 - it prints its figures
 """How quickly a worker with all three agents is back when it knows a million records, and what it takes.
 
-    python -m tests.benchmarks.bench_growth [--records 1000000] [--held 100000]
+    python -m tests.benchmarks.bench_growth [--records 1000000] [--held 100000] [--keep FOLDER]
 
 The tables' changelogs are filled as years of work would have left them, then the worker is started: without its
 volume, with what it left there, and after a kill (the session time-out of 12 s comes on top). Starts a broker of its
-own unless ZIFS_KAFKA__BOOTSTRAP_SERVERS is set. Figures depend on the machine; compare them within one run.
+own unless ZIFS_KAFKA__BOOTSTRAP_SERVERS is set. Filling takes longest: with --keep what it wrote stays in a folder, and
+the next run with the same folder only starts workers. Figures depend on the machine; compare them within one run.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,7 +45,7 @@ from streams.log.producer import LogProducer
 from streams.log.topics import apply_topics
 from streams.settings import KafkaSettings
 from tests.benchmarks.bench_worker import invoice
-from tests.support.brokers import given_or_own_broker
+from tests.support.brokers import KafkaProcess, given_or_own_broker
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNTS = 100_000
@@ -129,12 +132,12 @@ def account_of(number: int) -> str:
 class Bench:
     """Topics of its own, their changelogs filled, and a worker with all agents."""
 
-    def __init__(self, servers: str, folder: Path) -> None:
+    def __init__(self, servers: str, folder: Path, topic_prefix: str) -> None:
         self.kafka = KafkaSettings(
             bootstrap_servers=servers,
             partitions=PARTITIONS,
             replication_factor=1,
-            topic_prefix=f"bench-{uuid.uuid4().hex[:6]}-",
+            topic_prefix=topic_prefix,
         )
         self.names = TopicNames(prefix=self.kafka.topic_prefix, app_id="bench")
         self.folder = folder
@@ -199,11 +202,13 @@ class Bench:
             return False
 
     def figures(self) -> str:
-        """Return what the worker holds in memory now, and what it has computed."""
+        """Return what the worker holds in memory now, the most it ever did, and what it has computed."""
         assert self.worker is not None
         process = psutil.Process(self.worker.pid)
-        times = process.cpu_times()
-        return f"{process.memory_info().rss / 1e6:,.0f} MB resident, {times.user + times.system:.1f} s of CPU"
+        times, held = process.cpu_times(), process.memory_info().rss / 1e6
+        most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.worker.pid}/status").read_text())
+        at_most = f" ({int(most[1]) * 1024 / 1e6:,.0f} at most)" if most else ""
+        return f"{held:,.0f} MB resident{at_most}, {times.user + times.system:.1f} s of CPU"
 
     def stop(self) -> float:
         """Stop it; return the seconds that it took."""
@@ -233,14 +238,26 @@ def rows(number: int, *, is_held: bool) -> list[tuple[str, str, int, tuple[str, 
     return [*kept, ("poster", "commands", 0, done_command(number))]
 
 
-async def run(bench: Bench, records: int, held: int) -> None:
-    """Measure, one start after the other."""
+async def fill(bench: Bench, records: int, held: int) -> None:
+    """Fill the changelogs, unless an earlier run has left them so."""
+    filled = bench.folder / "filled"
+    told = f"{records:,} finished and {held:,} held records"
+    if filled.exists():
+        if filled.read_text() != told:
+            sys.exit(f"{bench.folder} has {filled.read_text()}: take another folder")
+        return
     each = [sum(len(key) + len(value) for _, _, _, (key, value) in rows(7, is_held=waits)) for waits in (False, True)]
     print(f"kept of a finished record, in all tables: {each[0]:,} bytes with keys; of a held one: {each[1]:,}")
     began = time.monotonic()
     await bench.fill(records, held)
-    print(f"changelogs of {records:,} finished and {held:,} held records written in {time.monotonic() - began:.0f} s")
+    filled.write_text(told)
+    print(f"changelogs of {told} written in {time.monotonic() - began:.0f} s")
+
+
+async def measure(bench: Bench) -> None:
+    """Measure, one start after the other."""
     volume = bench.folder / "volume"
+    shutil.rmtree(volume, ignore_errors=True)
     for told, end in (("without its volume", bench.stop), ("with it", bench.kill), ("after a kill", bench.stop)):
         bench.start(volume)
         seconds = await bench.ready()
@@ -255,13 +272,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--held", type=int, default=100_000)
-    sizes = parser.parse_args()
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the filled broker there, or use what is there"
+    )
+    wanted = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader for a moment
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zifs-bench-")))
-        bench = Bench(stack.enter_context(given_or_own_broker()), folder)
+        if wanted.keep is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zifs-bench-")))
+            bench = Bench(stack.enter_context(given_or_own_broker()), folder, f"bench-{uuid.uuid4().hex[:6]}-")
+        else:
+            wanted.keep.mkdir(parents=True, exist_ok=True)
+            broker = KafkaProcess(wanted.keep / "kafka").start()
+            stack.callback(broker.stop)
+            bench = Bench(broker.bootstrap_servers, wanted.keep, "bench-")
         stack.callback(bench.stop)
-        asyncio.run(run(bench, sizes.records, sizes.held))
+        asyncio.run(fill(bench, wanted.records, wanted.held))
+        asyncio.run(measure(bench))
 
 
 if __name__ == "__main__":
