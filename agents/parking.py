@@ -4,24 +4,22 @@ Who follows them passes over what it cannot read; here it is parked. There is no
 takes over the posting reads them from their beginning and parks such records again, which are shown once all the same.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
 from schemas.credentials import CredentialSealed, System
 from schemas.envelope import decode_any
-from schemas.errors import LogError, UnreadableError
+from schemas.errors import UnreadableError
 from schemas.requests import PostingPaused
 from schemas.topics import CONTROL, CREDENTIAL, DEAD_LETTER, TopicNames
 from streams import background
+from streams.log.following import RETRY_SECONDS, keep_following
 from streams.log.messages import Message, dead_letter
 from streams.log.reader import LogRecord, Position, follow
 from streams.settings import KafkaSettings
 
-RETRY_SECONDS = 5.0
-"""Between two tries to read on, and between two looks at whether this worker is the one that posts."""
 SYSTEMS = {system.value.encode() for system in System}
 
 log = structlog.get_logger(__name__)
@@ -39,7 +37,10 @@ class Parking:
         is_active: Callable[[], bool],
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        """Wire it; `send` returns once Kafka has a message."""
+        """Wire it; `send` returns once Kafka has a message.
+
+        `retry_seconds` are also those between two looks at whether this worker is the one that posts.
+        """
         self._kafka = kafka
         self._dead_letters = names.public(DEAD_LETTER)
         self._checks = {names.public(CONTROL): _check_order, names.public(CREDENTIAL): _check_credential}
@@ -51,27 +52,21 @@ class Parking:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Park what cannot be read, for as long as the context is open."""
-        async with background.running(self._run()):
+        told = "orders and credentials cannot be looked through for what is to be parked"
+        following = keep_following(
+            self._follow_on, read_anew=self._read_to.clear, told=told, retry_seconds=self._retry_seconds
+        )
+        async with background.running(following):
             yield
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except LogError as error:
-                log.debug("orders and credentials cannot be looked through", why=str(error))
-            except Exception:
-                log.exception("looking through orders and credentials failed; it begins again")
-                self._read_to.clear()
-            await asyncio.sleep(self._retry_seconds)
-
-    async def _follow(self) -> None:
+    async def _follow_on(self) -> AsyncGenerator[None, None]:
         if not self._is_active():
             return
         async for batch in follow(self._kafka, list(self._checks), self._read_to):
             for record in batch.records:
                 await self._look_at(record)
                 self._read_to[record.topic, record.partition] = record.offset + 1
+            yield
             if not self._is_active():
                 return
 

@@ -34,10 +34,6 @@ class PauseBook:
         self._paused[event.company] = event
         return changed
 
-    def clear(self) -> None:
-        """Forget everything, to be read anew."""
-        self._paused.clear()
-
     def pause_of(self, company: str) -> PostingPaused | None:
         """Return the pause that holds for a company: that of every company before its own; None if it may post."""
         return self._paused.get(EVERY_COMPANY) or self._paused.get(company)

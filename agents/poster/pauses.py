@@ -1,20 +1,18 @@
 """The stop button as the poster obeys it: read to its end before the first request, then followed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from schemas.errors import ConnectorError, LogError, TopicsError
+from schemas.errors import ConnectorError
 from schemas.requests import PostingPaused, PostingResumed
 from streams import background
+from streams.log.following import keep_following
 from streams.log.reader import LogRecord, Position, follow, read_to_end
 from streams.posting_control import PauseBook
 from streams.settings import KafkaSettings
-
-RETRY_SECONDS = 5.0
-"""Between two tries to follow the orders; meanwhile those known hold."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +28,6 @@ class Pauses:
         self._book = PauseBook()
         self._read_to: dict[Position, int] = {}
         self._changed = asyncio.Event()
-        self._trouble: str | None = None
 
     @property
     def all_paused(self) -> bool:
@@ -78,24 +75,15 @@ class Pauses:
     @asynccontextmanager
     async def following(self, kafka: KafkaSettings, topic: str) -> AsyncIterator[None]:
         """Take over orders as they come, for as long as the context is open."""
-        async with background.running(self._follow_for_ever(kafka, topic)):
-            yield
 
-    async def _follow_for_ever(self, kafka: KafkaSettings, topic: str) -> None:
-        while True:
-            try:
-                async for batch in follow(kafka, [topic], self._read_to):
-                    self._trouble = None
-                    self._take(batch.records)
-            except TopicsError as error:
-                self._warn(str(error))
-                self._book.clear()  # made anew: what it holds now is read from its beginning
-                self._read_to.clear()
-            except LogError as error:
-                self._warn(str(error))
-            except Exception:
-                log.exception("following the orders failed; it begins again")
-            await asyncio.sleep(RETRY_SECONDS)
+        async def follow_on() -> AsyncGenerator[None, None]:
+            async for batch in follow(kafka, [topic], self._read_to):
+                self._take(batch.records)
+                yield
+
+        told = "orders to pause or resume cannot be followed; those known hold"
+        async with background.running(keep_following(follow_on, read_anew=self._read_to.clear, told=told)):
+            yield
 
     def _take(self, records: list[LogRecord]) -> None:
         for event in self._book.take(records):
@@ -108,8 +96,3 @@ class Pauses:
         log.warning(words, company=event.company, by=event.actor, reason=event.reason)
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _warn(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning("orders to pause or resume cannot be followed; those known hold", why=trouble)
-        self._trouble = trouble

@@ -1,16 +1,17 @@
 """The keys of accounts as who seals with them has them: read to the end, followed, and made where there is none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 import structlog
 
 from schemas.base import utc_now
-from schemas.errors import LogError, LogUnavailableError, SettingsError, TopicsError, UnreadableError
+from schemas.errors import LogUnavailableError, SettingsError, UnreadableError
 from schemas.topics import PERSONAL_KEY, TopicNames
 from streams import background
+from streams.log.following import keep_following
 from streams.log.producer import LogProducer
 from streams.log.reader import LogRecord, follow, read_to_end
 from streams.privacy.key_book import KeyBook
@@ -20,7 +21,7 @@ from streams.settings import KafkaSettings
 from streams.vault.keys import LocalKeys
 
 RETRY_SECONDS = 5.0
-"""Between two tries to follow the topic, or to have a new key confirmed."""
+"""Between two tries to have a new key confirmed."""
 MOST_OPEN = 10_000
 """Keys kept unwrapped; about 2 MB."""
 
@@ -45,7 +46,6 @@ class PersonalKeys:
         self._book = KeyBook()
         self._open: dict[str, DataKey] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._trouble: str | None = None
 
     async def read(self) -> None:
         """Read all keys there are.
@@ -61,7 +61,8 @@ class PersonalKeys:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Take over what becomes of keys, for as long as the context is open."""
-        async with background.running(self._follow_for_ever()):
+        told = "the personal keys cannot be followed; those known are used"
+        async with background.running(keep_following(self._follow_on, read_anew=self._book.read_to.clear, told=told)):
             yield
 
     async def key_of(self, account_id: str) -> DataKey:
@@ -106,26 +107,11 @@ class PersonalKeys:
         if len(self._open) > MOST_OPEN:
             self._open.pop(next(iter(self._open)))
 
-    async def _follow_for_ever(self) -> None:
-        while True:
-            try:
-                async for batch in follow(self._kafka, [self._topic], self._book.read_to):
-                    self._trouble = None
-                    self._take(batch.records)
-            except TopicsError as error:
-                self._warn(str(error))
-                self._book.read_to.clear()  # made anew: what it holds now is read from its beginning
-            except LogError as error:
-                self._warn(str(error))
-            except Exception:
-                log.exception("following the personal keys failed; it begins again")
-            await asyncio.sleep(RETRY_SECONDS)
+    async def _follow_on(self) -> AsyncGenerator[None, None]:
+        async for batch in follow(self._kafka, [self._topic], self._book.read_to):
+            self._take(batch.records)
+            yield
 
     def _take(self, records: list[LogRecord]) -> None:
         for erased in self._book.take(records):
             self._open.pop(erased.key_id, None)
-
-    def _warn(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning("the personal keys cannot be followed; those known are used", why=trouble)
-        self._trouble = trouble

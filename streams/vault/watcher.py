@@ -1,21 +1,18 @@
 """Takes up what comes to the vault while a process runs, so that a changed secret needs no restart."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 
 from schemas.credentials import System
-from schemas.errors import LogError, SettingsError, TopicsError, UnreadableError
+from schemas.errors import SettingsError, UnreadableError
 from streams import background
+from streams.log.following import RETRY_SECONDS, keep_following
 from streams.log.reader import LogRecord, follow
 from streams.systems.tokens import TokenSource
 from streams.vault.current import CurrentCredentials, Pair
 from streams.vault.records import Contents, Vault
-
-RETRY_SECONDS = 5.0
-"""Between two tries to follow the topic; meanwhile the process works on with what it has."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +39,6 @@ class VaultWatcher:
         self._retry_seconds = retry_seconds
         self._tokens: dict[System, TokenSource] = {}
         self._in_use: dict[System, Pair] = {}
-        self._trouble: str | None = None
 
     def serve(self, system: System, tokens: TokenSource) -> TokenSource:
         """Keep the credentials of these tokens up to date, which were made with the current ones; return the tokens.
@@ -65,26 +61,20 @@ class VaultWatcher:
         if not self._tokens:
             yield
             return
-        async with background.running(self._run()):
+        told = "the vault cannot be followed; what is in use is kept"
+        following = keep_following(
+            self._follow_on, read_anew=self._read_anew, told=told, retry_seconds=self._retry_seconds
+        )
+        async with background.running(following):
             yield
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except TopicsError as error:
-                self._tell_once(str(error))
-                self._read_to = {}  # made anew: what it holds now is read from its beginning
-            except LogError as error:
-                self._tell_once(str(error))
-            except Exception:
-                log.exception("following the vault failed; it begins again")
-            await asyncio.sleep(self._retry_seconds)
+    def _read_anew(self) -> None:
+        self._read_to = {}
 
-    async def _follow(self) -> None:
+    async def _follow_on(self) -> AsyncGenerator[None, None]:
         new = Contents(read_to=self._read_to)
         async for batch in follow(self._vault.kafka, [self._vault.topic], self._read_to):
-            self._trouble = None
+            yield
             new = new.with_records(batch.records)
             if batch.behind:
                 continue  # only the last of a system holds: those before it may be under keys dropped since
@@ -111,8 +101,3 @@ class VaultWatcher:
         self._in_use[system] = given
         self._tokens[system].update(*given)
         log.info("taken up from the vault", system=system.value, set_by=set_by)
-
-    def _tell_once(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning("the vault cannot be followed; what is in use is kept", why=trouble)
-        self._trouble = trouble
