@@ -1,0 +1,34 @@
+"""The stop button holds, whatever becomes of the topic that the orders are on."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+import pytest
+
+from agents.poster import pauses
+from schemas.errors import LogUnavailableError, TopicsError
+from schemas.requests import PostingPaused
+from streams.settings import KafkaSettings
+
+
+@pytest.mark.parametrize("error", [TopicsError("there is no topic connector.control.v1"), LogUnavailableError("away")])
+async def test_a_pause_holds_while_the_topic_of_orders_is_away(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    asked = asyncio.Event()
+
+    async def away(*_: object) -> AsyncGenerator[None, None]:
+        asked.set()
+        raise error
+        yield
+
+    monkeypatch.setattr(pauses, "follow", away)
+    known = pauses.Pauses()
+    known.apply(PostingPaused(company="*", actor="anna", at=datetime(2026, 3, 1, tzinfo=UTC), reason="month end"))
+
+    async with known.following(KafkaSettings(), "connector.control.v1"):
+        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.sleep(0)
+
+        assert known.all_paused
