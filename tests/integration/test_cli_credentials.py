@@ -162,6 +162,7 @@ def test_the_vault_wins_over_the_environment_which_serves_a_first_start(
         ("no-key", "ZIFS_VAULT__KEYS: the key is no Fernet key"),
         (OTHER_KEY, f"ZIFS_VAULT__KEYS has no key {fingerprint_of(OLD_KEY)}"),
     ],
+    ids=["not set", "no key", "another key"],
 )
 @pytest.mark.parametrize("command", ["list", "rotate-key"])
 @pytest.mark.usefixtures("topic")

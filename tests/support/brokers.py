@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from deploy.kafka.ports import free_port
 from deploy.kafka.storage import laptop_settings
 
@@ -63,6 +65,18 @@ def given_or_own_broker() -> Iterator[str]:
             yield broker.bootstrap_servers
         finally:
             broker.stop()
+
+
+async def remove_all_topics(servers: str) -> None:
+    """Delete what tests have made on a broker; Kafka's own topics begin with two underscores."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        names = [name for name in await admin.list_topics() if not name.startswith("__")]
+        if names:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
 
 
 class KafkaProcess:

@@ -95,7 +95,11 @@ async def test_without_any_key_it_neither_seals_nor_opens() -> None:
         await seal(System.ZUORA, CREDENTIAL, keys_of())
 
 
-@pytest.mark.parametrize("wrong", ["", "short", "x" * 44, new_key()[:-2], "é" * 44])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "short", "x" * 44, new_key()[:-2], "é" * 44],
+    ids=["empty", "short", "no base64", "cut off", "not ASCII"],
+)
 def test_a_wrong_key_is_named_by_its_place_and_never_shown(wrong: str) -> None:
     with pytest.raises(SettingsError, match=r"^ZIFS_VAULT__KEYS: key 2 of 2 is no Fernet key") as caught:
         keys_of(new_key(), wrong)
