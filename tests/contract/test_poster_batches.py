@@ -98,7 +98,7 @@ async def test_what_is_there_is_taken_up_to_the_batch_size_and_no_more_is_waited
     assert of_the_set(desk) == {"look": 3, "batch": 3}
 
     desk.sandbox.traffic.reset()
-    await asyncio.wait_for(post(desk, voucher("Z")), 2)
+    await asyncio.wait_for(post(desk, voucher("Z")), 10)
     assert of_the_set(desk) == {"look": 1, "post": 1}  # a look and a plain POST, as without batches
 
 
@@ -350,7 +350,7 @@ async def test_a_pause_between_look_and_batch_sends_nothing_until_it_is_lifted(d
         handing = asyncio.create_task(desk.hand(poster, *commands))
         await asyncio.sleep(0.2)
         desk.pauses.apply(PostingPaused(company="10", actor="ann", at=utc_now(), reason="audit"))
-        await asyncio.wait_for(handing, 5)
+        await asyncio.wait_for(handing, 30)
         assert (desk.posts, desk.outcomes) == (0, [])
         assert not [value for value in desk.table.values() if b'"intent"' in value]
 

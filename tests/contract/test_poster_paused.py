@@ -39,13 +39,13 @@ async def test_nothing_is_asked_of_ifs_while_posting_is_paused_and_all_goes_on_w
     assert (done, requests(desk), desk.sent) == (set(), 0, [])
 
     desk.pauses.apply(resumed(company))
-    the_posted(await asyncio.wait_for(posting, 5))
+    the_posted(await asyncio.wait_for(posting, 30))
     assert len(desk.vouchers()) == 1
 
 
 async def test_a_pause_of_another_company_holds_up_nothing(desk: Desk) -> None:
     desk.pauses.apply(paused("20"))
-    the_posted(await asyncio.wait_for(desk.post(command()), 5))
+    the_posted(await asyncio.wait_for(desk.post(command()), 30))
 
 
 async def test_a_pause_between_the_look_and_the_post_is_obeyed(desk: Desk) -> None:
@@ -61,7 +61,7 @@ async def test_a_pause_between_the_look_and_the_post_is_obeyed(desk: Desk) -> No
     assert (done, desk.posts) == (set(), 0)
 
     desk.pauses.apply(resumed())
-    the_posted(await asyncio.wait_for(posting, 5))
+    the_posted(await asyncio.wait_for(posting, 30))
     assert (desk.posts, desk.looks) == (1, 2)
 
 
@@ -82,7 +82,7 @@ async def test_an_order_that_comes_while_the_intent_is_written_is_obeyed_and_lea
 
     monkeypatch.setattr(DeskWork, "confirmed", confirm)
     desk.pauses.apply(resumed())
-    the_posted(await asyncio.wait_for(posting, 5))
+    the_posted(await asyncio.wait_for(posting, 30))
     assert (desk.posts, desk.progress) == (1, [])
 
 
@@ -106,7 +106,7 @@ async def test_an_uncertain_voucher_is_not_even_looked_for_while_paused_and_is_f
     assert (done, requests(desk)) == (set(), before)
 
     desk.pauses.apply(resumed())
-    posted = the_posted(await asyncio.wait_for(posting, 5))
+    posted = the_posted(await asyncio.wait_for(posting, 30))
     assert (posted.found, desk.posts, len(desk.vouchers())) == (True, 1, 1)
 
 
@@ -116,5 +116,5 @@ async def test_a_waiting_poster_can_be_stopped_at_any_moment(desk: Desk) -> None
     await asyncio.wait({posting}, timeout=0.2)
     posting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(posting, 1)
+        await asyncio.wait_for(posting, 5)
     assert requests(desk) == 0

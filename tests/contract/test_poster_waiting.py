@@ -104,7 +104,7 @@ async def test_when_the_room_is_full_no_more_commands_are_taken_until_there_is_r
         assert (done, in_room(desk), desk.outcomes) == (set(), 2, [])
 
         desk.sandbox.faults.clear()
-        await asyncio.wait_for(handing, 5)
+        await asyncio.wait_for(handing, 30)
         await desk.until_nobody_waits(poster)
     assert one_voucher_each(desk, commands)
 
@@ -230,7 +230,7 @@ async def test_when_all_of_ifs_is_down_the_commands_stay_in_their_topic_and_all_
         assert 0 < in_room(desk) <= 12
 
         desk.sandbox.faults.clear()
-        await asyncio.wait_for(handing, 20)
+        await asyncio.wait_for(handing, 30)
         await desk.until_nobody_waits(poster)
     assert len(desk.outcomes) == 40
     assert all(len(desk.vouchers(each.reference)) == 1 for each in commands)
@@ -255,7 +255,7 @@ async def test_a_poster_that_waits_for_ifs_can_be_stopped_at_any_moment(desk: De
         await asyncio.wait({handing}, timeout=0.3)
         handing.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(handing, 1)
+            await asyncio.wait_for(handing, 5)
 
 
 # --- a paused company -------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ async def test_a_room_full_of_a_paused_company_empties_when_it_is_resumed(desk: 
 
         await eventually(waiting, lambda many: many == 2)
         desk.pauses.apply(PostingResumed(company="10", actor="ann", at=utc_now(), reason="over"))
-        await asyncio.wait_for(handing, 5)
+        await asyncio.wait_for(handing, 30)
         await desk.until_nobody_waits(poster)
     assert one_voucher_each(desk, commands)
 

@@ -27,7 +27,7 @@ async def program(
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        yield json.loads(await asyncio.wait_for(process.stdout.readline(), 30)), process
+        yield json.loads(await asyncio.wait_for(process.stdout.readline(), 60)), process
     finally:
         if process.returncode is None:
             process.kill()
@@ -41,7 +41,7 @@ async def test_a_program_says_where_it_is_and_ends_well_on_sigterm(system: str) 
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
 
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
 
     assert facts["system"] == system
 

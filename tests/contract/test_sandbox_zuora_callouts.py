@@ -46,7 +46,7 @@ async def post_invoices(url: str, count: int = 1) -> dict[str, Any]:
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{url}/_sandbox/bill-run", json={"invoices": count}) as answer:
             assert answer.status == 201
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 async with session.get(f"{url}/_sandbox/callouts?history=true") as answer:
                     report: dict[str, Any] = await answer.json()

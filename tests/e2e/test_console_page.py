@@ -146,6 +146,6 @@ def test_a_change_that_anna_proposes_is_approved_by_bert(page: Page, url: str) -
 
     expect(page.get_by_text("Nothing waits for approval.")).to_be_visible()
     expect(page.get_by_role("row", name="anna new tax code")).to_contain_text("approved")
-    eventually_now(lambda: page.request.get(f"{url}/api/mappings").json()["items"], seconds=15)
+    eventually_now(lambda: page.request.get(f"{url}/api/mappings").json()["items"], seconds=60)
     (mapping,) = page.request.get(f"{url}/api/mappings").json()["items"]
     assert (mapping["glAccount"], mapping["actor"], mapping["approvedBy"]) == ("2610", "anna", "bert")

@@ -382,7 +382,7 @@ async def test_a_handler_that_raises_ends_the_process_with_70_and_its_event_come
         while not {b"2", b"4"} <= {record.value for record in await log.records(log.changelog)}:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
     healed.send_signal(signal.SIGTERM)
-    _, errors = await asyncio.wait_for(healed.communicate(), 10)
+    _, errors = await asyncio.wait_for(healed.communicate(), 60)
     assert (healed.returncode, errors) == (0, b"")
 
 

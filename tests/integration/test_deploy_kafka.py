@@ -105,7 +105,7 @@ def test_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
 
-    eventually_now(lambda: has_ended(kafka), seconds=30)
+    eventually_now(lambda: has_ended(kafka), seconds=60)
 
 
 def test_a_broker_told_so_stops_with_the_process_that_started_it(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_broker_told_so_stops_with_the_process_that_started_it(tmp_path: Path)
     parent.wait()
     parent.stdout.close()
 
-    eventually_now(lambda: has_ended(kafka) and has_ended(supervisor), seconds=30)
+    eventually_now(lambda: has_ended(kafka) and has_ended(supervisor), seconds=60)
 
 
 def test_a_broker_that_dies_is_reported_in_one_line(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_the_process_ends_cleanly_when_it_is_asked_to(unique: str) -> None:
         asyncio.run(eventually_alive(process, f"http://127.0.0.1:{port}/healthz"))
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, logs = process.communicate(timeout=10)
+        _, logs = process.communicate(timeout=60)
     finally:
         process.kill()
     assert time.monotonic() - started < 5

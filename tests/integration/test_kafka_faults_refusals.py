@@ -26,13 +26,13 @@ async def test_a_record_that_its_topic_refuses_costs_those_after_it_nothing(kafk
         async def taken() -> bool:
             return await _error(log, unique, b"after") is None
 
-        await eventually(taken, seconds=10)  # a producer that was refused a record is refused all that follow
+        await eventually(taken, seconds=30)  # a producer that was refused a record is refused all that follow
         await _set_largest(kafka, unique, 10_000)
 
         async def taken_large() -> bool:
             return await _error(log, unique, b"x" * 5_000) is None
 
-        await eventually(taken_large, seconds=10)
+        await eventually(taken_large, seconds=30)
 
 
 async def test_a_producer_that_knows_what_a_topic_takes_asks_kafka_for_nothing_in_vain(

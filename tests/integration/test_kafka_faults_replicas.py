@@ -70,7 +70,7 @@ async def test_without_enough_replicas_nothing_is_confirmed_or_committed_until_t
         assert (await log_bounds(kafka, [output])).end == {(output, 0): 0}
 
         await asyncio.to_thread(second.start)
-        await eventually(lambda: _committed(kafka, unique, source), lambda offset: offset == EVENTS, seconds=30)
+        await eventually(lambda: _committed(kafka, unique, source), lambda offset: offset == EVENTS, seconds=60)
         await ingress.send_and_confirm(calls, value=b"again")
     assert (await log_bounds(kafka, [output])).end == {(output, 0): EVENTS}
     assert app.why_not_ready() == []

@@ -76,7 +76,7 @@ class Story:
         """Wait until each document, by its name here, has its status."""
         await self.system.callouts_delivered()
         wanted = {self.made[name.replace("_", " ")]["number"]: {status} for name, status in expected.items()}
-        await self.system.statuses_are(wanted, 60)
+        await self.system.statuses_are(wanted, 120)
 
 
 def _items(amount: str, sku: str) -> list[dict[str, Any]]:
@@ -189,7 +189,7 @@ async def _is_done(system: System) -> None:
         to_do = {place for place, offset in bounds.end.items() if offset and place[0] in _read(system)}
         return to_do <= done
 
-    await eventually(end, lambda done: done, seconds=60)
+    await eventually(end, lambda done: done, seconds=180)
 
 
 def _public(system: System) -> list[str]:

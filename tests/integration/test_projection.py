@@ -72,7 +72,7 @@ async def test_following_brings_what_is_appended_later(cluster: Cluster, tmp_pat
     await cluster.send_steps(step("Invoice:1", "received"))
     with Store(path) as store:
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(60),
             aclosing(keep_up(Projector(store, cluster.names), cluster.kafka, cluster.names, [AUDIT])) as feed,
         ):
             async for fed in feed:

@@ -300,7 +300,7 @@ async def test_a_running_worker_takes_up_a_changed_secret_and_shows_none(cluster
     async with far_sides() as (zuora, ifs_url):
         worker = Worker(cluster, zuora.url, ifs_url, tmp_path)
         refused = await worker.start()
-        assert await asyncio.wait_for(refused.wait(), 30) == 2
+        assert await asyncio.wait_for(refused.wait(), 60) == 2
         assert worker.said.splitlines()[-1] == (
             "ZIFS_ZUORA__CLIENT_ID is not set, and the vault holds none: "
             "set it, or store the credentials with `zuora-ifs credentials set zuora`"
@@ -314,7 +314,7 @@ async def test_a_running_worker_takes_up_a_changed_secret_and_shows_none(cluster
             zuora.sandbox.settings.client_secret = SECOND
             zuora.sandbox.tokens.revoke_all()
             second = await bill(cluster, zuora)
-            await eventually(lambda: has_said(worker, "Zuora refuses the credentials (401"), seconds=30)
+            await eventually(lambda: has_said(worker, "Zuora refuses the credentials (401"), seconds=60)
             await vault.put({System.ZUORA: credential(SECOND, "zuora-client")})
             await eventually(lambda: captured(cluster), lambda ids: f"Invoice:{second}" in ids, seconds=90)
         finally:

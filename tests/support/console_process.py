@@ -49,7 +49,7 @@ class ConsoleProcess:
     @property
     def url(self) -> str:
         """Where it answers."""
-        eventually_now(lambda: PORT.search(self.said) or self.process.poll() is not None, seconds=30)
+        eventually_now(lambda: PORT.search(self.said) or self.process.poll() is not None, seconds=60)
         found = PORT.search(self.said)
         assert found, self.said
         return f"http://127.0.0.1:{found[1]}"
@@ -57,14 +57,14 @@ class ConsoleProcess:
     def until_ready(self) -> str:
         """Wait until it has caught up with the log and return its URL."""
         url = self.url
-        eventually_now(lambda: ask(f"{url}/readyz")[0] == 200, seconds=30)
+        eventually_now(lambda: ask(f"{url}/readyz")[0] == 200, seconds=60)
         return url
 
     def stop(self) -> int:
         """Ask it to stop, as an orchestrator does, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 def ask(url: str, **headers: str) -> tuple[int, str]:

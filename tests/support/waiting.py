@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], Awaitable[T]], until: Callable[[T], object] = bool, seconds: float = 20) -> T:
+async def eventually(probe: Callable[[], Awaitable[T]], until: Callable[[T], object] = bool, seconds: float = 60) -> T:
     """Ask `probe` again and again until its answer satisfies `until`, return that answer.
 
     Fails with the last answer when that takes longer than `seconds`.
@@ -20,7 +20,7 @@ async def eventually(probe: Callable[[], Awaitable[T]], until: Callable[[T], obj
     return answer
 
 
-def eventually_now(probe: Callable[[], T], until: Callable[[T], object] = bool, seconds: float = 20) -> T:
+def eventually_now(probe: Callable[[], T], until: Callable[[T], object] = bool, seconds: float = 60) -> T:
     """Do what `eventually` does in tests that are not asynchronous."""
     deadline = time.monotonic() + seconds
     while not until(answer := probe()):

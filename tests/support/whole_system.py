@@ -76,7 +76,7 @@ class System:
         process = self.processes.pop(role)
         self.children.forget(process)
         process.send_signal(how)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await process.wait()
 
     @property
@@ -157,10 +157,10 @@ class System:
 
     async def callouts_delivered(self) -> None:
         """Wait until ingress has taken all that Zuora told."""
-        report = await eventually(lambda: self.zuora("callouts"), lambda now: now["pending"] == 0, seconds=60)
+        report = await eventually(lambda: self.zuora("callouts"), lambda now: now["pending"] == 0, seconds=180)
         assert report["givenUp"] == report["dropped"] == report["suppressed"] == 0
 
-    async def statuses_are(self, expected: dict[str, set[str]], seconds: float = 30) -> None:
+    async def statuses_are(self, expected: dict[str, set[str]], seconds: float = 90) -> None:
         """Wait until each of these documents, by number, is in one of its statuses, and nothing is on its way."""
         deadline = time.monotonic() + seconds
         while left := await self._not_yet(expected):

@@ -142,4 +142,4 @@ async def test_a_signal_ends_the_wait(number: signal.Signals) -> None:
     waiting = asyncio.create_task(stop_signal())
     await asyncio.sleep(0)
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)

@@ -34,7 +34,7 @@ async def test_a_budget_that_shrinks_counts_what_was_spent_before() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(budget.acquire(), 0.05)
     budget.shrink(None)
-    await asyncio.wait_for(budget.acquire(5), 1)
+    await asyncio.wait_for(budget.acquire(5), 10)
     assert await budget.spent() == 10
 
 
@@ -105,8 +105,8 @@ async def test_a_cancelled_waiter_loses_no_slot() -> None:
         waiting[0].cancel()
     waiting[1].cancel()  # the slot is being handed to it in this very moment
 
-    await asyncio.wait_for(waiting[2], 1)
-    await asyncio.wait_for(enter(), 1)
+    await asyncio.wait_for(waiting[2], 10)
+    await asyncio.wait_for(enter(), 10)
 
 
 async def test_slots_that_shrink_let_nobody_in_until_enough_have_left() -> None:
@@ -122,4 +122,4 @@ async def test_slots_that_shrink_let_nobody_in_until_enough_have_left() -> None:
 
     assert not third.done()
     await slots.__aexit__(None, None, None)
-    await asyncio.wait_for(third, 1)
+    await asyncio.wait_for(third, 10)

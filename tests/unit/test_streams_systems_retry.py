@@ -109,4 +109,4 @@ async def test_a_wait_can_be_cancelled() -> None:
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 1)
+        await asyncio.wait_for(task, 10)
