@@ -105,10 +105,11 @@ def answer(sandbox: IfsSandbox, sets: dict[str, EntitySet], resource: str, raw_q
     if match["key"] is None:
         if match["array"]:
             raise not_found(resource)
-        body = queries.listing(sandbox, entity_set, query)
+        condition = queries.condition_of(query, entity_set)
+        body = queries.listing(sandbox, entity_set, query, condition)
         if entity_set.unit != "Voucher":
             return body, None
-        tag = sandbox.ledger.set_tag(queries.tag_company(sandbox.settings, query, entity_set))
+        tag = sandbox.ledger.set_tag(queries.tag_company(sandbox.settings, condition))
         return {"@odata.etag": tag, **body}, tag
     keys = queries.key_values(match["key"], entity_set)
     narrowed: dict[str, frozenset[object]] = {name: frozenset([value]) for name, value in keys.items()}
@@ -123,7 +124,8 @@ def answer(sandbox: IfsSandbox, sets: dict[str, EntitySet], resource: str, raw_q
         return queries.select(found[0], query, entity_set), str(found[0]["@odata.etag"])
     if match["array"] not in entity_set.arrays:
         raise not_found(resource)
-    return queries.listing(sandbox, entity_set.arrays[match["array"]], query, within=keys), None
+    array = entity_set.arrays[match["array"]]
+    return queries.listing(sandbox, array, query, queries.condition_of(query, array), within=keys), None
 
 
 async def write(request: web.Request) -> web.StreamResponse:

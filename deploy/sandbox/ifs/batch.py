@@ -94,7 +94,8 @@ def _boundary(content_type: str) -> bytes | None:
 
 
 def _sections(raw: bytes, boundary: bytes) -> list[bytes]:
-    pieces = re.split(rb"(?:^|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?:\r\n|$)", raw)
+    # A line end is put before the first boundary too: a pattern that begins with fixed bytes is found faster by far.
+    pieces = re.split(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?:\r\n|$)", b"\r\n" + raw)
     if len(pieces) < 3 or b"--" not in pieces[1::2]:
         raise OdataError(
             400, "ODP_DESERIALIZATION_ERROR", "The batch does not end with its boundary (lines end with CRLF)"

@@ -58,6 +58,31 @@ ROW = {
     "ProjectActivityId": ("number", 0),
     "RowGroupId": ("number", 0),
 }
+#: Letter and row property of each code part.
+_CODES = tuple((letter, f"Code{letter}") for letter in CODE_PARTS)
+#: What a row has of its voucher's header, before what is its own.
+_OF_HEADER = (
+    "Company",
+    "VoucherType",
+    "AccountingYear",
+    "AccountingPeriod",
+    "VoucherDate",
+    "UserGroup",
+    "VoucherStatus",
+)
+#: What a row has as it was given, after its code parts.
+_AS_GIVEN = (
+    "ProcessCode",
+    "OptionalCode",
+    "TaxDirection",
+    "CurrencyCode",
+    "CurrencyType",
+    "Text",
+    "ReferenceSerie",
+    "ReferenceNumber",
+    "ProjectActivityId",
+    "PartyTypeId",
+)
 #: Manual entry takes these function groups only.
 _MANUAL_GROUPS = frozenset({"M", "K", "Q"})
 
@@ -95,11 +120,11 @@ class Checker:
 
     def row_shape(self, row: Any) -> None:
         """Check that a row has only properties that rows have, of the right type and length."""
-        self._shape(row, ROW, ignore=set())
+        self._shape(row, ROW)
 
     def header(self, body: Json) -> Json:
         """Return the header that IFS makes of what is given: period, user group, status and more come from it."""
-        self._shape(body, HEADER, ignore=set())
+        self._shape(body, HEADER)
         company = self.company_of(body)
         if body.get("VoucherNo"):
             raise rule("Voucher.NOTMANUAL", "Voucher number must not be given: the voucher type allots it")
@@ -132,34 +157,27 @@ class Checker:
             "UpdateError": None,
         }
 
-    def _shape(self, given: Any, known: dict[str, tuple[str, int]], ignore: set[str]) -> None:
+    def _shape(self, given: Any, known: dict[str, tuple[str, int]]) -> None:
         if not isinstance(given, dict):
             raise bad_body("an object is expected")
         for name, value in given.items():
-            if name in ignore or name.startswith("@odata"):
-                continue
             if name not in known:
+                if name.startswith("@odata"):
+                    continue
                 raise bad_body(f"The property '{name}' is not defined.")
-            if value is not None:
-                self._value(name, value, *known[name])
+            if value is not None and not self._fits(value, *known[name]):
+                raise OdataError(400, "INVALID_VALUE_FOR_PROPERTY", f"Invalid value for property '{name}'.")
 
-    def _value(self, name: str, value: Any, kind: str, longest: int) -> None:
-        wrong = OdataError(400, "INVALID_VALUE_FOR_PROPERTY", f"Invalid value for property '{name}'.")
-        if kind == "text" and (not isinstance(value, str) or len(value) > longest):
-            raise wrong
-        if kind == "boolean" and not isinstance(value, bool):
-            raise wrong
-        if kind == "number" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise wrong
-        if kind == "amount" and (
-            isinstance(value, bool) or not isinstance(value, str if self._text_numbers else (int, Decimal))
-        ):
-            raise wrong
-        if kind == "date":
-            try:
-                dt.date.fromisoformat(value)
-            except (TypeError, ValueError):
-                raise wrong from None
+    def _fits(self, value: Any, kind: str, longest: int) -> bool:
+        if kind == "text":
+            return isinstance(value, str) and len(value) <= longest
+        if kind == "boolean":
+            return isinstance(value, bool)
+        if kind == "number":
+            return isinstance(value, int) and not isinstance(value, bool)
+        if kind == "amount":
+            return isinstance(value, str if self._text_numbers else (int, Decimal)) and not isinstance(value, bool)
+        return _is_date(value)
 
     def _voucher_type(self, company: Company, body: Json) -> VoucherType:
         if not body.get("VoucherType"):
@@ -226,48 +244,23 @@ class Checker:
         return rows
 
     def _row(self, company: Company, header: Json, given: Any, count: int) -> Json:
-        self._shape(given, ROW, ignore=set())
+        self._shape(given, ROW)
         if given.get("Company") not in {None, company.company}:
             raise rule("VoucherRow.DIFFCOMPANY", "A row's company must be the voucher's")
         self._account(company, given, header["VoucherDate"])
-        amounts = {name: Decimal(str(given[name])) if given.get(name) is not None else None for name in _AMOUNTS}
+        amounts = {name: None if (value := given.get(name)) is None else _exact(value) for name in _AMOUNTS}
         signed = self._amounts(company, given, amounts)
         rate, factor = self._rate(company, given, header["VoucherDate"], amounts, signed, count)
         return {
             "luname": "VoucherRow",
             "keyref": "",
             "Objgrants": None,
-            **{
-                name: header[name]
-                for name in (
-                    "Company",
-                    "VoucherType",
-                    "AccountingYear",
-                    "AccountingPeriod",
-                    "VoucherDate",
-                    "UserGroup",
-                    "VoucherStatus",
-                )
-            },
+            **{name: header[name] for name in _OF_HEADER},
             "VoucherNo": 0,
             "RowNo": 0,
             "Account": given["Account"],
-            **{f"Code{letter}": given.get(f"Code{letter}") for letter in CODE_PARTS},
-            **{
-                name: given.get(name)
-                for name in (
-                    "ProcessCode",
-                    "OptionalCode",
-                    "TaxDirection",
-                    "CurrencyCode",
-                    "CurrencyType",
-                    "Text",
-                    "ReferenceSerie",
-                    "ReferenceNumber",
-                    "ProjectActivityId",
-                    "PartyTypeId",
-                )
-            },
+            **{name: given.get(name) for _, name in _CODES},
+            **{name: given.get(name) for name in _AS_GIVEN},
             **amounts,
             "CurrencyRate": rate,
             "ConversionFactor": factor,
@@ -290,8 +283,8 @@ class Checker:
             raise rule(
                 "VoucherRow.VOUISLEDGER", f"Ledger Account {account.account} is not permitted for Manual Vouchers"
             )
-        for letter in CODE_PARTS:
-            value, wanted = row.get(f"Code{letter}"), account.requirements.get(letter)
+        for letter, name in _CODES:
+            value, wanted = row.get(name), account.requirements.get(letter)
             if (wanted == "Mandatory" and not value) or (wanted == "Blocked" and value):
                 raise rule(
                     "AccountingCodestr.WRONGREQ", f"Code part {letter} is {wanted} for account {account.account}"
@@ -378,3 +371,15 @@ class Checker:
                 f"{signed[1]} {company.currency} is not {signed[0]} {currency} at rate {rate} / {factor}",
             )
         return rate, factor
+
+
+def _exact(value: Decimal | str | int) -> Decimal:
+    return value if isinstance(value, Decimal) else Decimal(str(value))
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        dt.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True

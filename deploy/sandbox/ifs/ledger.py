@@ -121,7 +121,7 @@ class Ledger:
 
     def tag_fits(self, company: str, given: str) -> bool:
         """Whether a tag is the set's present one, as a read of the company or of all gives it."""
-        return given in {self.set_tag(company), self.set_tag(None)}
+        return given == self.set_tag(company) or given == self.set_tag(None)
 
     def update_general_ledger(self, company: str | None = None) -> list[Voucher]:
         """Move approved vouchers from the hold table into the general ledger."""

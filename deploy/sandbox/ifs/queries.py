@@ -44,12 +44,17 @@ def the_company(condition: Condition) -> str | None:
     return str(next(iter(values))) if len(values) == 1 else None
 
 
-def listing(sandbox: IfsSandbox, entity_set: EntitySet, query: dict[str, str], within: Json | None = None) -> Json:
+def listing(
+    sandbox: IfsSandbox,
+    entity_set: EntitySet,
+    query: dict[str, str],
+    condition: Condition,
+    within: Json | None = None,
+) -> Json:
     """The body of a list answer, without its context.
 
-    `within` are key values that rows must have (an array of a parent).
+    `condition` is the query's; `within` are key values that rows must have (an array of a parent).
     """
-    condition = condition_of(query, entity_set)
     narrowed = {**condition.equal, **{name: frozenset([value]) for name, value in (within or {}).items()}}
     fitting = (
         row
@@ -141,6 +146,6 @@ def _key_number(value: str, kind: str | None) -> Decimal | str:
     return Decimal(value)
 
 
-def tag_company(settings: IfsSettings, query: dict[str, str], entity_set: EntitySet) -> str | None:
+def tag_company(settings: IfsSettings, condition: Condition) -> str | None:
     """The company whose tag a read of the set answers with."""
-    return the_company(condition_of(query, entity_set)) if settings.etag_scope == "company" else None
+    return the_company(condition) if settings.etag_scope == "company" else None
