@@ -93,7 +93,7 @@ class HardenedConsumer(Consumer):  # type: ignore[misc]
         self, partitions: frozenset[TopicPartition], timeout_seconds: float, max_records: int
     ) -> Records:
         """Read changelogs; the drain loop rests meanwhile."""
-        return await self._thread.read(partitions, timeout_seconds, max_records)  # type: ignore[no-any-return]
+        return await self._thread.read_changelogs(partitions, timeout_seconds, max_records)  # type: ignore[no-any-return]
 
     async def read_returned(self) -> None:
         """Wait until no read is out: only then is it safe to seek."""

@@ -151,9 +151,15 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
 
 
 class HardenedTableManager(TableManager):  # type: ignore[misc]
-    """Makes the hardened recovery."""
+    """Makes the hardened recovery, and begins at once."""
 
     _recovery: HardenedRecovery | None
+
+    async def on_start(self) -> None:
+        """Begin without Faust's pause of a second, in which tables might still be declared: all of ours are."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
     @property
     def recovery(self) -> HardenedRecovery:

@@ -82,6 +82,11 @@ class Thread:
         self.calls.append(("read", partitions))
         return self.records.pop(0) if self.records else {}
 
+    async def read_changelogs(
+        self, partitions: frozenset[TopicPartition], *limits: object
+    ) -> dict[TopicPartition, list[Any]]:
+        return await self.read(partitions, *limits)
+
 
 def new_stage() -> Stage:
     async def nothing_there(_tp: TopicPartition, offset: int) -> int:
@@ -112,8 +117,10 @@ class _ThreadService(SimpleNamespace):
     """The thread as a dependency that Faust's consumer keeps."""
 
     def __init__(self, thread: Thread) -> None:
-        methods = ("assignment", "committed", "commit", "seek_wait", "earliest_offsets", "read", "position")
-        super().__init__(beacon=SimpleNamespace(reattach=lambda _: None), **{n: getattr(thread, n) for n in methods})
+        methods = ("assignment", "committed", "commit", "seek_wait", "earliest_offsets", "position")
+        reading = ("read", "read_changelogs")
+        named = {name: getattr(thread, name) for name in (*methods, *reading)}
+        super().__init__(beacon=SimpleNamespace(reattach=lambda _: None), **named)
 
     def __hash__(self) -> int:
         return id(self)

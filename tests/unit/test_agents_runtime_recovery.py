@@ -1,15 +1,23 @@
 """Recovery of tables as it is done instead of Faust's; every test fails when its part is taken out."""
 
 import asyncio
+import struct
+from collections import OrderedDict
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from agents.runtime.hardened_app import HardenedApp
 from agents.runtime.hardened_recovery import HardenedRecovery
+from agents.runtime.hardened_thread import HardenedThread
 from agents.runtime.state import PartitionState
 from streams.settings import KafkaSettings
 from tests.support.runtime_app import (
@@ -119,7 +127,7 @@ async def test_changelog_records_read_for_an_older_assignment_do_not_reach_a_tab
         app.rebalancing_count += 1
         return {CHANGELOG_0: [record(0, tp=CHANGELOG_0)]}
 
-    app.consumer._thread.read = read
+    app.consumer._thread.read_changelogs = read
 
     with pytest.raises(RebalanceAgain):
         await recover_changelog(app, end=1)
@@ -285,3 +293,89 @@ async def test_a_rebalance_cuts_off_the_preparation(app: HardenedApp) -> None:
 
     with pytest.raises(RebalanceAgain):
         await asyncio.wait_for(preparing, 5)
+
+
+# --- reading changelogs ---
+
+
+CHANGELOG_1 = TP("changelog", 1)
+
+
+def fetched(tp: TP, offsets: range, damaged_at: int | None = None) -> FetchResult:
+    """Return what aiokafka holds of an answer of a broker: a batch with three records, and so on."""
+    data = b""
+    for first in offsets[::3]:
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 20)  # type: ignore[no-untyped-call]
+        for index in range(min(3, offsets.stop - first)):
+            builder.append(index, 1, b"k%d" % (first + index), b"v%d" % (first + index), [("epoch", b"7")])
+        batch = bytearray(builder.build())
+        batch[:8] = struct.pack(">q", first)  # as the broker does; the checksum begins behind it
+        if first == damaged_at:
+            batch[-3] ^= 1
+        data += bytes(batch)
+    position = SimpleNamespace(paused=False, position=offsets.start)
+    position.consumed_to = lambda offset: setattr(position, "position", offset)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: position)
+    records = PartitionRecords(
+        tp, MemoryRecords(data), None, offsets.start, None, None, check_crcs=True, isolation_level=0
+    )
+    return FetchResult(tp, assignment=assignment, partition_records=records, backoff=0)
+
+
+def reading_thread(*results: FetchResult) -> HardenedThread:
+    fetcher = object.__new__(Fetcher)
+    fetcher._closed = False
+    fetcher._records = OrderedDict((result._topic_partition, result) for result in results)
+    fetcher._wait_consume_future = asyncio.get_running_loop().create_future()
+    fetcher._subscriptions = SimpleNamespace(
+        fetch_context=nullcontext, reassignment_in_progress=False, is_assigned=lambda _: True
+    )
+    fetcher._fetch_waiters = set()
+    fetcher._loop = asyncio.get_running_loop()
+    thread = object.__new__(HardenedThread)
+    thread._ensure_consumer = lambda: SimpleNamespace(_fetcher=fetcher, _closed=False)
+
+    async def call_thread(function: Any, *args: Any) -> Any:
+        return await function(*args)
+
+    thread.call_thread = call_thread
+    return thread
+
+
+async def read_all(thread: HardenedThread, partitions: set[TP], at_most: int) -> dict[TP, list[list[Any]]]:
+    """Return what each read gave, by partition."""
+    reads: dict[TP, list[list[Any]]] = {}
+    while records := await thread.read_changelogs(frozenset(partitions), 0.01, at_most):
+        for tp, batch in records.items():
+            reads.setdefault(tp, []).append([(one.offset, one.key, one.value, list(one.headers)) for one in batch])
+    return reads
+
+
+@pytest.mark.parametrize("at_most", [1, 2, 4, 100])
+async def test_changelogs_are_read_whole_and_in_order_in_pieces_of_any_size(at_most: int) -> None:
+    thread = reading_thread(fetched(CHANGELOG_0, range(5, 15)), fetched(CHANGELOG_1, range(8)))
+
+    reads = await read_all(thread, {CHANGELOG_0, CHANGELOG_1}, at_most)
+
+    expected = {CHANGELOG_0: range(5, 15), CHANGELOG_1: range(8)}
+    for tp, offsets in expected.items():
+        records = [record for read in reads[tp] for record in read]
+        assert records == [(n, b"k%d" % n, b"v%d" % n, [("epoch", b"7")]) for n in offsets]
+        assert max(len(read) for read in reads[tp]) <= at_most
+
+
+async def test_partitions_that_are_not_asked_for_stay_where_they_are() -> None:
+    source = fetched(IN_0, range(4))
+    thread = reading_thread(fetched(CHANGELOG_0, range(3)), source)
+
+    reads = await read_all(thread, {CHANGELOG_0}, 100)
+
+    assert reads.keys() == {CHANGELOG_0}
+    assert [record.offset for record in source.getall()] == [0, 1, 2, 3]
+
+
+async def test_a_damaged_batch_of_a_changelog_is_told_and_not_taken() -> None:
+    thread = reading_thread(fetched(CHANGELOG_0, range(9), damaged_at=6))
+
+    with pytest.raises(CorruptRecordException, match="changelog"):
+        await read_all(thread, {CHANGELOG_0}, 100)
