@@ -9,6 +9,9 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 	$(if $(shell $(name) -c '$(CHECK_PYTHON)' 2>/dev/null && echo yes),$(name))))
 COMPILE = pip compile --quiet $(ARGS) --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-header --no-emit-find-links
+# Two test files at a time, each with a broker of its own. ARGS="-n 0 -s" runs one after the other and shows what they print.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+LONGEST_FIRST := chaos integration e2e contract unit
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check sbom bench fuzz chaos lock clean
@@ -34,7 +37,7 @@ demo: setup ## Run everything on this machine with a sample bill run; ARGS="--in
 test: setup ## Install what the tests need, check the code, run all tests; ARGS goes to pytest
 	@sh deploy/test-packages.sh $(BIN)
 	@$(MAKE) --no-print-directory check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(wildcard $(addprefix tests/,unit contract integration chaos e2e)) $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PARALLEL) $(wildcard $(addprefix tests/,$(LONGEST_FIRST))) $(ARGS)
 
 check: setup ## Lint, format, types, layers, known vulnerabilities of dependencies
 	$(BIN)/ruff check .
