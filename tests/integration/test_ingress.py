@@ -17,6 +17,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from agents.ingress import app as ingress_app
+from agents.ingress import connection
 from agents.ingress.app import create_app
 from agents.ingress.connection import LogConnection
 from agents.serving import Site, start_site
@@ -144,6 +145,7 @@ async def test_kafka_may_be_away_at_the_start_and_go_and_come_back(
     kafka_process: Callable[[], KafkaProcess], unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingress_app, "CONFIRM_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "TROUBLE_SECONDS", 5.0)  # not ready for so long after the broker is back
     broker = kafka_process()
     settings = settings_for(broker.bootstrap_servers, f"{unique}-")
     await create_topics(settings)
@@ -176,6 +178,7 @@ async def test_a_frozen_kafka_is_503_in_time_and_not_ready(
     kafka_process: Callable[[], KafkaProcess], unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingress_app, "CONFIRM_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "TROUBLE_SECONDS", 5.0)  # not ready for so long after the broker is back
     broker = kafka_process()
     settings = settings_for(broker.bootstrap_servers, f"{unique}-")
     await create_topics(settings)
