@@ -11,11 +11,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.topics import DOCUMENT
-from streams.log.topics import LEAST_MESSAGE_BYTES, admin_client
-from tests.support.brokers import KafkaProcess
+from streams.log.topics import LEAST_MESSAGE_BYTES
+from tests.support.brokers import KafkaProcess, set_largest
 from tests.support.faulty_system import Caller, Faulty, faulty_system, fill_disk, stuttering
 from tests.support.waiting import eventually
 
@@ -128,9 +127,7 @@ async def _slow(faulty: Faulty, broker: KafkaProcess) -> None:
 async def _too_large(faulty: Faulty) -> None:
     """Lower what the topic of documents takes while all runs: a document beyond it fails and holds nobody up."""
     kafka, names = faulty.system.kafka, faulty.system.names
-    async with admin_client(kafka) as admin:
-        lower = {"max.message.bytes": str(LEAST_MESSAGE_BYTES)}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.public(DOCUMENT), configs=lower)])
+    await set_largest(kafka, names.public(DOCUMENT), LEAST_MESSAGE_BYTES)
     large = await faulty.system.zuora("invoices", {"items": LARGE_ITEMS, "post": True})
     await faulty.bill(INVOICES)
     others = {one["number"]: {"posted"} for one in await faulty.system.documents() if one["id"] != large["id"]}

@@ -2,7 +2,6 @@
 
 import pytest
 from aiokafka.admin import NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.ingress.connection import LogConnection
 from schemas.errors import LogUnavailableError, TopicsError
@@ -10,6 +9,7 @@ from schemas.topics import AUDIT, DOCUMENT, TopicNames
 from streams.log.producer import LogProducer, RecordRefusedError, RecordTooLargeError
 from streams.log.topics import admin_client, apply_topics, largest_records, remove_topics
 from streams.settings import KafkaSettings
+from tests.support.brokers import set_largest
 from tests.support.waiting import eventually
 
 
@@ -27,7 +27,7 @@ async def test_a_record_that_its_topic_refuses_costs_those_after_it_nothing(kafk
             return await _error(log, unique, b"after") is None
 
         await eventually(taken, seconds=30)  # a producer that was refused a record is refused all that follow
-        await _set_largest(kafka, unique, 10_000)
+        await set_largest(kafka, unique, 10_000)
 
         async def taken_large() -> bool:
             return await _error(log, unique, b"x" * 5_000) is None
@@ -60,19 +60,13 @@ async def test_what_topics_take_is_read_from_their_settings_and_too_little_is_re
     await apply_topics(kafka, names)
     try:
         assert (await largest_records(kafka, names))[names.public(DOCUMENT)] == 16 * 1024 * 1024
-        await _set_largest(kafka, names.public(DOCUMENT), 2_000_000)
+        await set_largest(kafka, names.public(DOCUMENT), 2_000_000)
         assert (await largest_records(kafka, names))[names.public(DOCUMENT)] == 2_000_000
-        await _set_largest(kafka, names.public(AUDIT), 999_999)
+        await set_largest(kafka, names.public(AUDIT), 999_999)
         with pytest.raises(TopicsError, match=f"{names.public(AUDIT)}: max.message.bytes is 999999, at least 1000000"):
             await largest_records(kafka, names)
     finally:
         await remove_topics(kafka, names)
-
-
-async def _set_largest(kafka: KafkaSettings, topic: str, size: int) -> None:
-    async with admin_client(kafka) as admin:
-        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
-        await admin.alter_configs([wanted])
 
 
 async def _error(log: LogConnection, topic: str, value: bytes) -> LogUnavailableError | None:

@@ -13,9 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.kafka.ports import free_port
 from deploy.kafka.storage import laptop_settings
+from streams.log.topics import _configs, admin_client
+from streams.settings import KafkaSettings
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 # The first start on a machine fetches 43 MB.
@@ -77,6 +81,19 @@ async def remove_all_topics(servers: str) -> None:
             await admin.delete_topics(names)
     finally:
         await admin.close()
+
+
+async def set_largest(kafka: KafkaSettings, topic: str, size: int) -> None:
+    """Change how many bytes a topic takes, and wait for it: Kafka answers before the broker goes by it."""
+    change = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+    async with admin_client(kafka) as admin:
+        await admin.alter_configs([change])
+
+    async def taken() -> dict[str, dict[str, str]]:
+        async with admin_client(kafka) as admin:
+            return await _configs(admin, [topic])
+
+    await eventually(taken, lambda found: found[topic]["max.message.bytes"] == str(size))
 
 
 class KafkaProcess:
