@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from email import message_from_bytes
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from schemas.errors import UnreadableError
-from streams.systems.ifs.multipart import PartAnswer, read_change_set
+from streams.systems.ifs.multipart import Part, PartAnswer, read_change_set, write_change_set
 from streams.systems.session import Answer
 
 CONTENT_TYPE = "multipart/mixed; boundary=b1"
@@ -95,3 +96,41 @@ def test_parts_within_parts_are_left_in_time() -> None:
     with pytest.raises(UnreadableError):
         read(nested)
     assert time.monotonic() - started < 20
+
+
+def test_an_answer_is_read_with_other_line_ends_words_around_it_and_its_boundary_in_quotes() -> None:
+    body = b"before\r\n" + GOOD.replace(b"boundary=c1", b'boundary="c1"') + b"\r\nafter"
+    for one in (body, body.replace(b"\r\n", b"\n"), body.replace(b"--b1\r\n", b"--b1 \t\r\n")):
+        told = read(one, 'Multipart/Mixed; charset=x; boundary="b1"')
+        assert isinstance(told, list)
+        assert [(part.number, part.answer.status, part.answer.body) for part in told] == [
+            (1, 201, b"{}"),
+            (2, 201, b"{}"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        (b"Content-Transfer-Encoding: binary", b"Content-Transfer-Encoding: base64"),
+        (b"Content-Type: application/http", b"Content-Type: text/plain"),
+        (b"Content-ID: 2", b"no header"),
+        (b"boundary=c1", b"boundary=c"),
+        (b"--b1\r\n", b"--b1--\r\n"),
+    ],
+    ids=["packed", "no HTTP", "no header", "another boundary", "its end at once"],
+)
+def test_a_part_that_is_not_as_odata_writes_it_makes_all_unreadable(written: bytes, instead: bytes) -> None:
+    assert written in GOOD
+    with pytest.raises(UnreadableError):
+        read(GOOD.replace(written, instead))
+
+
+def test_what_is_written_is_read_by_the_mail_parser_of_the_standard_library() -> None:
+    content_type, body = write_change_set([Part("VoucherSet", {"If-Match": 'W/"1"'}, b'{"Text":"--\\r\\n"}')] * 2)
+    told = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    assert not any(one.defects for one in told.walk())
+    written = [one for one in told.walk() if one.get_content_type() == "application/http"]
+    assert [one["Content-ID"] for one in written] == ["1", "2"]
+    request = 'POST VoucherSet HTTP/1.1\r\nIf-Match: W/"1"\r\n\r\n{"Text":"--\\r\\n"}'
+    assert [one.get_payload() for one in written] == [request] * 2
