@@ -206,7 +206,7 @@ class Batching:
         except (TroubleError, UnauthorizedError) as error:
             raise _TroubledError(task, error) from error
         rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
-        rows = self._carrying.company_rows(task.command, known)
+        rows = self._carrying.company_rows(task, known)
         return [_Ready(task, known, VoucherPart(task.command, rows, rate))]
 
     # --- sending ------------------------------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ class Task:
     standing: Standing = field(default_factory=Standing)
     is_open: bool = False
     """A POST is under way of which it is not known that it was not done."""
+    converted: tuple[KnownRate, tuple[VoucherRow, ...]] | None = None
+    """A rate, and its rows with company amounts at that rate."""
 
 
 class Carrying:
@@ -134,12 +136,19 @@ class Carrying:
         """Tell whether a POST may go out now whose intent says `sent_at`: Kafka heard us, and confirmed it quickly."""
         return self.is_heard() and self.clock() - sent_at < LONGEST_TO_CONFIRM
 
-    def company_rows(self, command: Command, rate: KnownRate) -> tuple[VoucherRow, ...]:
-        """Return the command's rows with their amounts in the company's currency; a reversal brings its own."""
+    def company_rows(self, task: Task, rate: KnownRate) -> tuple[VoucherRow, ...]:
+        """Return the command's rows with their amounts in the company's currency; a reversal brings its own.
+
+        They are made once for sending them and for telling them afterwards: it takes 0.15 ms a voucher.
+        """
+        command = task.command
         if isinstance(command, ReverseVoucher):
             return command.rows
-        quoted = Rate(rate.rate, rate.conversion_factor, inverted=rate.inverted)
-        return convert(command.rows, command.rest_row, quoted, decimals(rate.company_currency))
+        if task.converted is None or task.converted[0] != rate:
+            quoted = Rate(rate.rate, rate.conversion_factor, inverted=rate.inverted)
+            rows = convert(command.rows, command.rest_row, quoted, decimals(rate.company_currency))
+            task.converted = (rate, rows)
+        return task.converted[1]
 
     async def _resolve(self, task: Task) -> Outcome | Delayed:
         if self.recall(task):
@@ -261,7 +270,7 @@ class Carrying:
     async def _post(self, task: Task, step: Post) -> Answered:
         command = task.command
         known = await self.terms(command)
-        rows = self.company_rows(command, known)
+        rows = self.company_rows(task, known)
         rate = Rate(known.rate, known.conversion_factor, inverted=known.inverted)
         if step.absent_after:
             self.tell_absent(task, step.absent_after)

@@ -185,7 +185,7 @@ class Poster:
         with handling(one.work):
             entry = read_entry(self._commands.get(command_key(one.command.command_id)))
             if isinstance(entry, Outcome):
-                self._tell(one.work, one.command, entry, one.traceparent)
+                self._tell(Task(one.command, one.work, one.traceparent), entry)
             elif not self._room.has(one.command.command_id):
                 return False
         await self._leave(one)
@@ -256,7 +256,7 @@ class Poster:
         known = {task.command.command_id: entry for task in tasks if (entry := self._outcome(task.command))}
         for task in tasks:  # a crash came before it was let out of the room
             if outcome := known.get(task.command.command_id):
-                self._tell(work, task.command, outcome, task.traceparent)
+                self._tell(task, outcome)
         results = known | await self._carried([task for task in tasks if task.command.command_id not in known])
         if any(not isinstance(result, Delayed) for result in results.values()):
             await work.confirmed()  # before they leave the room: else they could be in neither after a crash
@@ -305,7 +305,7 @@ class Poster:
     def _note(self, task: Task, outcome: Outcome) -> None:
         with handling(task.work):
             self._commands[command_key(task.command.command_id)] = written(outcome)
-        self._tell(task.work, task.command, outcome, task.traceparent)
+        self._tell(task, outcome)
         self._log(task.command, outcome)
 
     def _newcomer(self, one: Ahead) -> Waiting:
@@ -325,9 +325,9 @@ class Poster:
     def _may_post(self, company: str) -> bool:
         return not self._pauses.holds(company)
 
-    def _tell(self, work: Work, command: Command, outcome: Outcome, traceparent: str | None) -> None:
-        rows = self._carrying.company_rows(command, outcome.rate) if isinstance(outcome, PostedOutcome) else ()
-        send_message(work, outcome_message(self._names, command, outcome, rows, traceparent))
+    def _tell(self, task: Task, outcome: Outcome) -> None:
+        rows = self._carrying.company_rows(task, outcome.rate) if isinstance(outcome, PostedOutcome) else ()
+        send_message(task.work, outcome_message(self._names, task.command, outcome, rows, task.traceparent))
 
     def _log(self, command: Command, outcome: Outcome) -> None:
         facts = {"record": command.record_id, "company": command.company, "reference": command.reference}

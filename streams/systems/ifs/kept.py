@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Remembers values for some minutes, at most so many; the oldest go first."""
+    """Remembers values for some time, minutes if nothing else is said, at most so many; the oldest go first."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = KEPT_SECONDS) -> None:
+        self._seconds = seconds
         self._values: dict[Hashable, tuple[float, T]] = {}
 
     def get(self, key: Hashable) -> T | None:
@@ -27,5 +28,5 @@ class Kept(Generic[T]):
         self._values.pop(key, None)
         while len(self._values) >= MOST_KEPT:
             self._values.pop(next(iter(self._values)))
-        self._values[key] = (time.monotonic() + KEPT_SECONDS, value)
+        self._values[key] = (time.monotonic() + self._seconds, value)
         return value
