@@ -98,6 +98,9 @@ class LoadWork(FakeWork):
     async def confirmed(self) -> None:
         await asyncio.sleep(CONFIRMATION_SECONDS)
 
+    async def finish(self) -> None:
+        self.is_handled = True  # what is left goes to the producer, and nobody waits until it is confirmed
+
 
 async def measure(url: str, load: Load, *, realm: str, client_id: str, client_secret: str) -> Report:
     """Let a poster work a load off against the sandbox at `url`, as if all commands were there at once."""
