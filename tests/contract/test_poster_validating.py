@@ -59,6 +59,25 @@ async def test_what_ifs_would_refuse_is_rejected_without_a_post(
     assert "replay" in rejected.advice
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": on("0000")},
+        {"rows": on("1510", B="999")},
+        {"rows": on("1510", D="R9")},
+        {"voucher_type": "QQ"},
+        {"user_group": "NOONE"},
+        {"voucher_date": date(2031, 1, 1)},
+    ],
+)
+async def test_a_yes_for_one_command_is_none_for_another_that_names_something_else(
+    desk: Desk, changes: dict[str, Any]
+) -> None:
+    outcomes = await desk.post(command("INV1-A"), command("INV2-A", account_id="A2", **changes), command("INV3-A"))
+    assert [type(outcome).__name__ for outcome in outcomes] == ["VoucherPosted", "VoucherRejected", "VoucherPosted"]
+    assert desk.posts == 2
+
+
 async def test_a_blocked_code_part_is_named(desk: Desk) -> None:
     desk.sandbox.companies["10"].accounts["1510"] = Account("1510", "no cost centre", requirements={"B": "Blocked"})
     rejected = the_rejected(await desk.post(command()))
