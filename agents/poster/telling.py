@@ -8,7 +8,7 @@ from typing import Any, Literal
 from agents.poster.state import Outcome, PostedOutcome, RejectedOutcome
 from schemas import topics
 from schemas.base import Model
-from schemas.envelope import event_id
+from schemas.envelope import assembled, event_id
 from schemas.topics import TopicNames
 from schemas.vouchers import (
     PostingProgressed,
@@ -87,8 +87,9 @@ def _posted(command: Command, outcome: PostedOutcome, rows: Sequence[VoucherRow]
         "posted_at": outcome.at,
     }
     if isinstance(command, ReverseVoucher):
-        return VoucherReversed(**facts, reverses=command.reverses, reverses_reference=command.reverses_reference)
-    return VoucherPosted(**facts)
+        links = {"reverses": command.reverses, "reverses_reference": command.reverses_reference}
+        return assembled(VoucherReversed, **facts, **links)
+    return assembled(VoucherPosted, **facts)
 
 
 def _rejected(command: Command, outcome: RejectedOutcome) -> VoucherRejected:
