@@ -41,6 +41,17 @@ def test_a_database_that_was_not_kept_in_step_for_long_is_forgotten_since_deleti
     again.close()
 
 
+def test_of_what_is_read_together_the_last_value_of_a_key_stays_whatever_the_order_of_keys(tmp_path: Path) -> None:
+    entries = RocksEntries(tmp_path / "table" / "0")
+    entries.apply([(b"gone", b"1"), (b"kept", b"1")], 1, 1)
+
+    changes = [(b"b", b"1"), (b"a", b"1"), (b"gone", b"2"), (b"b", b"2"), (b"gone", None), (b"c", None), (b"c", b"")]
+    entries.apply(changes, 8, 1, again=True)
+
+    assert dict(entries.items()) == {b"a": b"1", b"b": b"2", b"c": b"", b"kept": b"1"}
+    entries.close()
+
+
 WRITES_AND_DIES = """
 import os, sys
 from pathlib import Path
