@@ -73,7 +73,7 @@ def _mapping_elsewhere(system: System, account: str) -> Message:
     return Message(message.topic, message.key, message.value, message.headers, other)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_garbage_on_every_topic_is_parked_once_and_the_rest_goes_on(kafka_bootstrap: str, tmp_path: Path) -> None:
     async with whole_system(kafka_bootstrap, tmp_path) as system:
         await system.stop("worker")

@@ -72,7 +72,7 @@ async def trial_balance(system: System) -> Counter[tuple[str, str, str]]:
     return total
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_person_is_sealed_everywhere_and_erased_everywhere_and_the_ledger_stands(
     kafka_bootstrap: str, tmp_path: Path
 ) -> None:

@@ -190,7 +190,7 @@ async def prepared(kafka: SecuredKafka, folder: Path) -> AsyncIterator[Secured]:
         await children.stop()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_a_document_becomes_a_voucher_under_the_listed_rights_and_one_less_is_named(
     kafka: SecuredKafka, tmp_path: Path
 ) -> None:

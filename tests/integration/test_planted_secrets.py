@@ -105,7 +105,7 @@ async def on_kafka(system: System) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_no_planted_secret_is_told_anywhere(kafka_bootstrap: str, tmp_path: Path) -> None:
     async with whole_system(kafka_bootstrap, tmp_path) as system:
         environment = system.stage.environment

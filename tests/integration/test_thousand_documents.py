@@ -39,7 +39,7 @@ RULES = (
 DATES = ("invoiceDate", "effectiveDate", "refundDate", "creditMemoDate", "debitMemoDate", "AdjustmentDate")
 
 
-@pytest.mark.timeout(120 + DOCUMENTS)
+@pytest.mark.timeout(600 + DOCUMENTS)
 async def test_the_ledger_is_the_sum_of_all_documents_of_zuora(kafka_bootstrap: str, tmp_path: Path) -> None:
     began = time.monotonic()
     async with whole_system(kafka_bootstrap, tmp_path) as system:
