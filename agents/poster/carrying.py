@@ -139,7 +139,7 @@ class Carrying:
     def company_rows(self, task: Task, rate: KnownRate) -> tuple[VoucherRow, ...]:
         """Return the command's rows with their amounts in the company's currency; a reversal brings its own.
 
-        They are made once for sending them and for telling them afterwards: it takes 0.15 ms a voucher.
+        They are made once, for sending them and for telling them afterwards.
         """
         command = task.command
         if isinstance(command, ReverseVoucher):

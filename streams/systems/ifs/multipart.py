@@ -3,7 +3,7 @@
 Requests of a change set are done together or not at all. Nothing is guessed: an answer in which anything is missing or
 broken is unreadable as a whole.
 
-Written and read here, for the standard library's email package takes 0.6 ms of processor time for each voucher.
+Written and read here, for the standard library's email package takes 0.3 ms of processor time for each voucher.
 """
 
 import re
