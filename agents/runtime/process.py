@@ -70,8 +70,8 @@ async def run_process(
 def _collect_garbage_rarely() -> None:
     """Look for cycles among what is made from here on, and every 100,000 objects instead of every 700.
 
-    The records of a read are many objects that live briefly, and in no cycle: looking for one took a third of a
-    recovery.
+    The records of a read are many objects that live briefly, and in no cycle: looking for one took a third of the time
+    that reading a changelog takes.
     """
     gc.freeze()
     gc.set_threshold(100_000, 10, 10)

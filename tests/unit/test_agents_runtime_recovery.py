@@ -167,6 +167,26 @@ async def test_apps_without_tables_recover_the_same_way() -> None:
     assert not {name for name in tasks if name in {"Recovery._restart_recovery", "Recovery._slurp_changelogs"}}
 
 
+async def test_a_recovery_begins_without_fausts_pause_of_a_second(
+    app: HardenedApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def step(name: str) -> Any:
+        async def take(*_: object) -> None:
+            steps.append(name)
+
+        return take
+
+    monkeypatch.setattr(app.tables, "sleep", step("pause"))
+    monkeypatch.setattr(app.tables, "_update_channels", step("channels"))
+    monkeypatch.setattr(app.tables.recovery, "start", step("recovery"))
+
+    await app.tables.on_start()
+
+    assert steps == ["channels", "recovery"]
+
+
 # --- before events ---
 
 
