@@ -7,12 +7,17 @@ from typing import Any
 
 import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    NotCoordinatorForGroupError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerStoppedError
 
 from agents.runtime.failure import ExitCode, end_process
 from streams.log.connection import connection_options
+from streams.log.groups import heeding_errors_of_offsets
 
 Records = Mapping[TopicPartition, list[Any]]
 UNKNOWN_TOPICS_SECONDS = 1.0
@@ -41,6 +46,8 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
         self._end_when_refused(coordinator)
         self._know_topics_before_dividing_them(coordinator)
+        self._never_take_an_error_for_nothing_committed(coordinator)
+        self._end_with_what_works_beside(self._ensure_consumer())
 
     def _end_when_refused(self, coordinator: Any) -> None:
         """End the process when the group refuses this member, for lack of a right say.
@@ -74,6 +81,38 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return assignments
 
         coordinator._perform_assignment = informed  # noqa: SLF001
+
+    def _never_take_an_error_for_nothing_committed(self, coordinator: Any) -> None:
+        """Ask again for what was committed when the coordinator has moved or is loading.
+
+        Fault closed: aiokafka would say that nothing was committed, and every event that there is would come again.
+        """
+        send = heeding_errors_of_offsets(coordinator._send_req)  # noqa: SLF001
+
+        async def sent(request: Any) -> Any:
+            try:
+                return await send(request)
+            except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+                coordinator.coordinator_dead()  # or the same broker is asked until a heartbeat finds it out
+                raise
+
+        coordinator._send_req = sent  # noqa: SLF001
+
+    def _end_with_what_works_beside(self, consumer: Any) -> None:
+        """End the process when a task of aiokafka's ends that everything else waits for.
+
+        Fault closed: aiokafka logs what ended its fetching, its part in the group, or its asking for metadata, and does
+        not tell whoever reads. Heartbeats go on, so the worker would keep its partitions and handle nothing for ever.
+        """
+
+        def ended(task: "asyncio.Task[Any]") -> None:
+            if not (self.should_stop or consumer._closed):  # noqa: SLF001
+                error = None if task.cancelled() else task.exception()
+                end_process(f"{self.app.conf.id} lost a part of its Kafka client", ExitCode.FRAMEWORK, error)
+
+        coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client  # noqa: SLF001
+        for task in (coordinator._coordination_task, fetcher._fetch_task, client._sync_task):  # noqa: SLF001
+            task.add_done_callback(ended)
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer.

@@ -1,4 +1,10 @@
-"""Consumer groups of others: who else works on our topics."""
+"""Consumer groups: who else works on our topics, and what a group has committed."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.errors import for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from schemas.errors import UsageError
 from streams.log.topics import admin_client
@@ -30,3 +36,20 @@ async def refuse_second_app(kafka: KafkaSettings, *, agent: str, group: str, top
                     f"another {agent} is at work on {topic} under the group {name}: stop it first, "
                     "or give this one a ZIFS_KAFKA__TOPIC_PREFIX of its own"
                 )
+
+
+def heeding_errors_of_offsets(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return `send`, which asks Kafka, so that it raises what a question about committed offsets is refused with.
+
+    Fault closed: since version 2 of OffsetFetch (KIP-88) an error may be of the answer as a whole, which names no
+    partition then: that the coordinator has moved, or is loading what was committed. aiokafka looks at the errors of
+    partitions alone, and takes such an answer for "nothing was ever committed".
+    """
+
+    async def heeding(request: Any, *to: Any) -> Any:
+        answer = await send(request, *to)
+        if isinstance(request, OffsetFetchRequest) and (code := getattr(answer, "error_code", 0)):
+            raise for_code(code)
+        return answer
+
+    return heeding
