@@ -94,7 +94,8 @@ async def get_callback(request: web.Request) -> web.Response:
     to = request.app[SIGN_ON]
     way = to.seal.open(request.cookies.get(COOKIE, ""), PATIENCE_SECONDS)
     if way is None or not hmac.compare_digest(way["state"].encode(), request.query.get("state", "").encode()):
-        await _fail(request, "this sign-in took too long or was begun elsewhere: begin it again")
+        # Not counted: a page of another site can lead any browser here, and nobody guesses a state of 256 bits.
+        forbid(request, Why.SINGLE_SIGN_ON, "this sign-in took too long or was begun elsewhere: begin it again")
     if "code" not in request.query:
         await _fail(request, f"the identity provider says no: {_word(request.query.get('error'))}")
     try:

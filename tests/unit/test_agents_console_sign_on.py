@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from agents.console.refusals import FAILURES_PER_MINUTE
 from agents.console.sign_on import name_of, sign_on, values_at
 from schemas.errors import SettingsError
 from streams.settings import ConsoleSettings
@@ -185,6 +186,18 @@ async def test_the_way_back_holds_for_who_began_it_and_once(console: aiohttp.Cli
     console.cookie_jar.clear()
     async with console.get("/login/callback?code=code-0&state=", headers=PAGE) as answer:
         assert (answer.status, "begun elsewhere" in await answer.text()) == (403, True)
+
+
+async def test_pages_of_other_sites_that_lead_here_lock_nobody_out(tmp_path: Path, provider: SignOnProvider) -> None:
+    async with console_of(tmp_path, provider.url, tokens="ops:operator:run-it") as console:
+        with capture_logs() as logs:
+            for _ in range(FAILURES_PER_MINUTE + 1):
+                async with console.get("/login/callback?code=x&state=y") as answer:
+                    assert answer.status == 403
+        assert [line["why"] for line in logs] == ["single-sign-on"] * (FAILURES_PER_MINUTE + 1)
+
+        async with console.get("/api/summary", headers={"Authorization": "Bearer run-it"}) as answer:
+            assert answer.status == 200
 
 
 async def test_the_providers_no_is_told_in_its_own_word(
