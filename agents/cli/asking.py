@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import click
 
+from agents.cli.output import LONGEST_REASON, at_most
 from schemas.base import utc_now
 from schemas.errors import UsageError
 from streams.log.messages import Message
@@ -32,7 +33,9 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-reason_option = click.option("--reason", required=True, help="Why; kept with the request.")
+reason_option = click.option(
+    "--reason", required=True, callback=at_most(LONGEST_REASON), help="Why; kept with the request."
+)
 date_option = click.option(
     "--date", "voucher_date", metavar="DATE", callback=_date, help="The voucher's date, where its own period is closed."
 )

@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from agents.cli.asking import word
-from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
+from agents.cli.output import LONGEST_REASON, actor_option, at_most, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
 from schemas.topics import DEAD_LETTER
@@ -64,7 +64,13 @@ def show_letter(letter_id: str, *, as_json: bool) -> None:
 
 @dead_letters.command("resend")
 @click.argument("letter_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--reason", default="not told", show_default=True, help="Why; kept with what is sent.")
+@click.option(
+    "--reason",
+    callback=at_most(LONGEST_REASON),
+    default="not told",
+    show_default=True,
+    help="Why; kept with what is sent.",
+)
 @click.option("--again", is_flag=True, help="Send back what was sent back before, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; send nothing.")
 @actor_option

@@ -1,6 +1,7 @@
 """What commands have in common: JSON on standard output, common options, settings with Kafka."""
 
 import getpass
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,8 +12,25 @@ from streams.settings import Settings, load_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value on standard output.")
 
+LONGEST_REASON = 1_000
+"""Characters, as in the API: an event that is too large for its topic would be told only by the broker."""
+LONGEST_ACTOR = 200
+
+
+def at_most(longest: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Return the check of an option's text: longer than so many characters is wrong usage."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+        if text is not None and len(text) > longest:
+            raise click.BadParameter(f"{len(text)} characters are too many: at most {longest}")
+        return text
+
+    return check
+
+
 actor_option = click.option(
     "--actor",
+    callback=at_most(LONGEST_ACTOR),
     default=getpass.getuser,
     show_default="the operating-system user",
     help="Who is recorded with the change.",

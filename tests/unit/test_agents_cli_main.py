@@ -144,6 +144,22 @@ def test_the_actor_is_the_operating_system_user_unless_named(
     assert run(capsys, "who", "--actor", "bob")[1] == "bob\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("posting", "pause", "--reason", "x" * 1_001),
+        ("replay", "--status", "failed", "--reason", "x" * 1_001),
+        ("posting", "pause", "--reason", "why", "--actor", "x" * 201),
+    ],
+)
+def test_texts_that_are_too_long_for_an_event_are_wrong_usage(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    code, _, error = run(capsys, *words)
+
+    assert (code, "characters are too many: at most" in error) == (2, True)
+
+
 @pytest.mark.parametrize("program_words", [["-m", "agents"], ["-c", "from agents.cli import main; main()"]])
 def test_the_program_runs_from_its_folder_and_says_its_version(program_words: list[str]) -> None:
     answer = subprocess.run(
