@@ -9,7 +9,7 @@ from schemas.errors import UnreadableError
 from schemas.requests import PostingPaused, PostingResumed
 from schemas.topics import CONTROL, TopicNames
 from streams.log.messages import Message, event_message
-from streams.log.reader import LogRecord
+from streams.log.reader import LogRecord, Position
 
 EVERY_COMPANY = "*"
 
@@ -20,11 +20,18 @@ class PauseBook:
     """What is paused now. A pause of every company and one of a single company are lifted each by itself."""
 
     def __init__(self) -> None:
+        self.read_to: dict[Position, int] = {}
+        """The offset after the last order taken over, by partition."""
         self._paused: dict[str, PostingPaused] = {}
 
     def take(self, records: Iterable[LogRecord]) -> list[PostingPaused]:
         """Take over the orders of `connector.control.v1` in their order; return those that changed something."""
-        return [event for record in records if (event := _read(record)) is not None and self.apply(event)]
+        changed = []
+        for record in records:
+            self.read_to[record.topic, record.partition] = record.offset + 1
+            if (event := _read(record)) is not None and self.apply(event):
+                changed.append(event)
+        return changed
 
     def apply(self, event: PostingPaused) -> bool:
         """Take over one order; False if it changed nothing."""

@@ -10,7 +10,7 @@ from schemas.errors import ConnectorError
 from schemas.requests import PostingPaused, PostingResumed
 from streams import background
 from streams.log.following import keep_following
-from streams.log.reader import LogRecord, Position, follow, read_to_end
+from streams.log.reader import LogRecord, follow, read_to_end
 from streams.posting_control import PauseBook
 from streams.settings import KafkaSettings
 
@@ -26,7 +26,8 @@ class Pauses:
 
     def __init__(self) -> None:
         self._book = PauseBook()
-        self._read_to: dict[Position, int] = {}
+        self._is_current = True
+        """The topic still is the one that the book was read from."""
         self._changed = asyncio.Event()
 
     @property
@@ -69,30 +70,39 @@ class Pauses:
             TopicsError: the topic does not exist.
 
         """
-        async for batch in read_to_end(kafka, [topic], self._read_to):
-            self._take(batch.records)
+        async for batch in read_to_end(kafka, [topic], self._book.read_to):
+            self._take(self._book, batch.records)
 
     @asynccontextmanager
     async def following(self, kafka: KafkaSettings, topic: str) -> AsyncIterator[None]:
         """Take over orders as they come, for as long as the context is open."""
 
         async def follow_on() -> AsyncGenerator[None, None]:
-            async for batch in follow(kafka, [topic], self._read_to):
-                self._take(batch.records)
+            # The orders known hold until a topic made anew is read to its end: it may have been away for a moment only.
+            book = self._book if self._is_current else PauseBook()
+            async for batch in follow(kafka, [topic], book.read_to):
+                self._take(book, batch.records)
+                if not (self._is_current or batch.behind):
+                    self._book, self._is_current = book, True
+                    self._wake()
                 yield
 
         told = "orders to pause or resume cannot be followed; those known hold"
-        async with background.running(keep_following(follow_on, read_anew=self._read_to.clear, told=told)):
+        async with background.running(keep_following(follow_on, read_anew=self._read_anew, told=told)):
             yield
 
-    def _take(self, records: list[LogRecord]) -> None:
-        for event in self._book.take(records):
+    def _read_anew(self) -> None:
+        self._is_current = False
+
+    def _take(self, book: PauseBook, records: list[LogRecord]) -> None:
+        for event in book.take(records):
             self._tell(event)
-        for record in records:
-            self._read_to[record.topic, record.partition] = record.offset + 1
 
     def _tell(self, event: PostingPaused) -> None:
         words = "posting goes on" if isinstance(event, PostingResumed) else "posting is paused"
         log.warning(words, company=event.company, by=event.actor, reason=event.reason)
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

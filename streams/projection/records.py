@@ -38,12 +38,12 @@ def write_steps(
 
     `shown` gives an account's name as people see it; what is kept of the record has the name as it is in the log.
     """
-    latest: dict[str, Record] = {}
-    for source, event in events:
-        if _insert_step(connection, source, event):
-            latest[event.id] = record_after(event)
-    if latest:
-        before = _read(connection, latest)
+    new = [event for source, event in events if _insert_step(connection, source, event)]
+    if new:
+        before = _read(connection, {event.id for event in new})
+        latest = dict(before)
+        for event in new:
+            latest[event.id] = record_after(event, latest.get(event.id))
         _write(connection, latest.values(), shown)
         _count_totals(connection, before.values(), latest.values())
         _count_gaps(connection, before.values(), latest.values())

@@ -1,6 +1,6 @@
 """The tables of the read model."""
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 """Raised with every change of the tables or of what is put into them; a file of another version is made again."""
 
 # Times are microseconds since 1970, so that they sort; amounts are decimals as text, never floating point.

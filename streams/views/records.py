@@ -4,6 +4,8 @@ from schemas.audit import Gap, Record, RecordStatusChanged
 from schemas.base import Model, Status, Time
 
 _FIELDS = tuple(Record.model_fields)
+_BEFORE_CAPTURE = frozenset({Status.RECEIVED, Status.FETCHED})
+_NOT_YET_CAPTURED = _BEFORE_CAPTURE | {Status.FAILED}
 
 
 class Step(Model):
@@ -22,8 +24,14 @@ class Step(Model):
     document_fingerprint: str | None = None
 
 
-def record_after(event: RecordStatusChanged) -> Record:
-    """Return the record as it is after a step: the event carries all of its fields."""
+def record_after(event: RecordStatusChanged, known: Record | None = None) -> Record:
+    """Return the record as it is after a step: the event carries all of its fields.
+
+    A collector that slept while another took over may tell of its steps when the bookkeeper has long gone on: such a
+    step is part of the history and leaves the record as it is `known`.
+    """
+    if known and event.status in _BEFORE_CAPTURE and known.status not in _NOT_YET_CAPTURED:
+        return known
     return Record.model_construct(**{name: getattr(event, name) for name in _FIELDS})
 
 

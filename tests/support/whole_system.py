@@ -125,11 +125,15 @@ class System:
         return [one for one in await self.zuora("documents") if one["kind"] != "Account"]
 
     async def records(self) -> dict[str, dict[str, Any]]:
-        """Return the last step of every record by its document's number, from the log itself."""
+        """Return the last step of every record by its document's number, from the log itself, repeats left out."""
         found: dict[str, dict[str, Any]] = {}
         places: dict[str, tuple[int, int]] = {}
+        seen = set[str | None]()
         async for batch in read_to_end(self.kafka, [self.names.public(AUDIT)], {}):
             for record in batch.records:
+                if record.event_id in seen:
+                    continue
+                seen.add(record.event_id)
                 told = json.loads(record.value or b"{}")
                 number, place = told.get("documentNumber") or told["id"], (record.partition, record.offset)
                 if place > places.get(number, (-1, -1)):

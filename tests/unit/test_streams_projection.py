@@ -80,6 +80,21 @@ def test_an_event_said_twice_counts_once_however_late(path: Path) -> None:
     assert len(model.steps("Invoice:1")) == 2
 
 
+@pytest.mark.parametrize("batches", [[3], [1, 2], [1, 1, 1]])
+def test_a_collectors_step_that_comes_late_is_history_and_no_state(path: Path, batches: list[int]) -> None:
+    """It slept while another took over: its step is no repeat, for another notification led to it."""
+    said = ["received", "posted", "fetched"]
+    records = [log_record(step("Invoice:1", status), at, event_id=status) for at, status in enumerate(said)]
+
+    model = project(path, *(records[sum(batches[:n]) : sum(batches[: n + 1])] for n in range(len(batches))))
+
+    record = model.record("Invoice:1")
+    assert record is not None
+    assert record.status is Status.POSTED
+    assert {total.status: total.records for total in model.status_totals() if total.records} == {Status.POSTED: 1}
+    assert [one.status for one in model.steps("Invoice:1")] == ["received", "posted", "fetched"]
+
+
 def test_missing_mappings_are_counted_while_records_wait_for_them(path: Path) -> None:
     product = {"kind": "product", "company": "10", "matchOn": "sku", "key": "ANL"}
     account = {"kind": "account", "key": "A1"}

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from schemas.audit import Gap, Record
 from schemas.base import Status
 from streams.json_schemas import event_schemas
@@ -28,6 +30,21 @@ def test_a_step_carries_the_whole_record() -> None:
         "r",
         "n",
     )
+
+
+@pytest.mark.parametrize("late", ["received", "fetched"])
+@pytest.mark.parametrize("known", ["ready", "posting", "posted", "mapping-missing", "settled-by-hand", "corrected"])
+def test_what_a_collector_tells_late_does_not_change_what_the_bookkeeper_said(known: str, late: str) -> None:
+    standing = record_after(step("Invoice:1", known))
+
+    assert record_after(step("Invoice:1", late, previous="received", actor="collector"), standing) == standing
+
+
+@pytest.mark.parametrize(("known", "then"), [("received", "fetched"), ("failed", "received"), ("fetched", "ready")])
+def test_a_step_in_its_time_changes_the_record(known: str, then: str) -> None:
+    standing = record_after(step("Invoice:1", known))
+
+    assert record_after(step("Invoice:1", then), standing).status == then
 
 
 def test_a_tally_is_the_sum_of_what_was_taken_and_added() -> None:
