@@ -9,6 +9,8 @@ from agents.console.tokens import Token, matching, read_tokens
 from schemas.errors import SettingsError
 from streams.settings import ConsoleSettings
 
+SHORT_CHARACTERS = 20
+"""Of a secret that who has a cookie sealed with it could guess; 128 bits drawn at random take 22 in base64."""
 SESSION_SECONDS = 12 * 3600
 """A working day; then people sign in again."""
 
@@ -36,6 +38,12 @@ class Access:
     def is_open(self) -> bool:
         """Whether nobody has to sign in."""
         return not self._tokens and self._sign_on is None
+
+    def short_secrets(self, settings: ConsoleSettings) -> list[str]:
+        """Return which secrets are easy to guess: names of tokens, and the setting that seals sessions."""
+        given = {f"the token of {one.identity.name}": one.secret for one, _ in self._tokens}
+        given["ZIFS_CONSOLE__SESSION_SECRET"] = settings.session_secret
+        return [name for name, secret in given.items() if secret and len(secret.get_secret_value()) < SHORT_CHARACTERS]
 
     @property
     def has_tokens(self) -> bool:

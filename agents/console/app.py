@@ -103,6 +103,8 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings, ReadModel(path, opener), state)
     if app[ACCESS].is_open:
         log.warning("no tokens are set: whoever is on this machine may look, nobody else", host=settings.console.host)
+    if short := app[ACCESS].short_secrets(settings.console):
+        log.warning("easy to guess: use 20 characters drawn at random, or more", secrets=short)
     with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
         tls = server_tls(settings.console, "ZIFS_CONSOLE__")
         site = await start_site(app, settings.console.host, settings.console.port, tls=tls)

@@ -46,7 +46,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RequestError as error:
         return _refusal(request, 404 if isinstance(error, UnknownRecordError) else 409, str(error), {})
     except (LogError, TroubleError) as error:
-        log.warning("a request cannot be answered now", path=request.path, reason=str(error))
+        log.warning("a request cannot be answered now", path=request.rel_url.raw_path, reason=str(error))
         return _refusal(request, 503, str(error), {"Retry-After": RETRY_SECONDS})
     except web.HTTPError as error:
         return _refusal(request, error.status, error.text or error.reason, _kept(error))
@@ -54,7 +54,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:
         # A caller gets no inner details; whoever runs the console finds all of them in its log.
-        log.exception("a request failed unexpectedly", method=request.method, path=request.path)
+        log.exception("a request failed unexpectedly", method=request.method, path=request.rel_url.raw_path)
         return _refusal(request, 500, "the console failed unexpectedly; its log tells more", {})
 
 
@@ -102,7 +102,7 @@ async def identify(request: web.Request) -> Identity | None:
         return identity
     cookie = request.cookies.get(SESSION_COOKIE)
     identity = knows.by_session(cookie) if cookie else None
-    if identity is None and request.path.startswith("/api/"):
+    if identity is None and (cookie or request.path.startswith("/api/")):
         note_refusal(request, Why.ENDED_SESSION if cookie else Why.NO_CREDENTIALS)
     return identity
 

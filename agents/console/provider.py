@@ -52,6 +52,9 @@ class Provider:
 
     def __init__(self, issuer: str, client_id: str, client_secret: SecretStr, scopes: str) -> None:
         _check_address(issuer, "ZIFS_CONSOLE__OIDC_ISSUER")
+        if {URL(issuer).raw_user, URL(issuer).raw_password} != {None} or "?" in issuer or "#" in issuer:
+            # OpenID Connect Discovery 1.0, 3. It is told in log lines, and must hold no secret.
+            raise SettingsError("ZIFS_CONSOLE__OIDC_ISSUER: an address without user, query and fragment is needed")
         self._issuer = issuer
         self._client = WebApplicationClient(client_id)
         self._client_id = client_id

@@ -56,7 +56,8 @@ def note_refusal(request: web.Request, why: Why) -> None:
         why=why.value,
         source=came_from(request).address,
         method=request.method,
-        path=request.path[:LONGEST_PATH],  # without the query, which may hold a secret by mistake
+        # As it was sent, so that it cannot write to a terminal; without the query, which may hold a secret by mistake.
+        path=request.rel_url.raw_path[:LONGEST_PATH],
         name=identity.name if identity else None,
     )
 

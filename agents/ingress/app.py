@@ -142,6 +142,7 @@ class Webhook:
                 timeout_seconds=CONFIRM_SECONDS,
             )
         except RecordTooLargeError as error:
+            log.warning("a callout is larger than its topic takes", reason=str(error), event_id=delivery)
             return refusal(413, str(error), counted_as)
         except LogError as error:
             log.warning("a callout was not taken", reason=str(error), event_id=delivery)

@@ -13,13 +13,15 @@ class Personal:
     """A kind of personal data and the fields that hold it.
 
     Names are compared without case, `_` and the `__c` of custom fields. `whole` is a field's whole name, `part` a part
-    of it. A field that holds an object or a list is personal with all that is in it. What is `known_by` is what people
-    know an account or a document by: without a key to seal it, it is stored in clear, where others are not stored.
+    of it unless it ends as ids and dates of documents do, and `always` a part of it in any case. A field that holds an
+    object or a list is personal with all that is in it. What is `known_by` is what people know an account or a document
+    by: without a key to seal it, it is stored in clear, where others are not stored.
     """
 
     what: str
     whole: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
     known_by: bool = False
 
 
@@ -30,15 +32,19 @@ PERSONAL: Final = (
     Personal(
         "names",
         ("salesRep", "payerName", "payeeName", "recipient", "attention"),
-        ("firstName", "lastName", "middleName", "fullName", "nickname", "contactName", "personName", "accountHolder"),
+        (
+            *("firstName", "lastName", "middleName", "fullName", "surname", "givenName", "familyName", "maidenName"),
+            *("nickname", "contactName", "personName", "accountHolder"),
+        ),
     ),
     Personal("contacts, as objects", ("billToContact", "soldToContact", "shipToContact", "contact", "contacts")),
-    Personal("addresses", (), ("address", "street", "zipCode", "postalCode")),
-    Personal("e-mail and telephone", ("fax",), ("email", "phone", "mobile")),
+    Personal("addresses", ("city", "zip"), ("address", "street", "zipCode", "postalCode", "postcode")),
+    Personal("e-mail and telephone", (), ("email", "phone", "mobile", "fax")),
     Personal(
         "numbers and dates of persons",
-        ("VATId", "taxId", "nationalId", "personalId", "birthDate", "dateOfBirth", "birthday"),
-        ("socialSecurity", "passport", "personalNumber"),
+        ("dob", "ssn", "gender", "nationality"),
+        ("personalNumber",),
+        ("birth", "passport", "socialSecurity", "VATId", "taxId", "nationalId", "personalId"),
     ),
     Personal(
         "means of payment",
@@ -66,6 +72,7 @@ class PersonalFields:
     def __init__(self, further: Collection[str] = (), kinds: Collection[Personal] = PERSONAL) -> None:
         self._whole = {plain(name) for kind in kinds for name in kind.whole} | {plain(name) for name in further}
         self._parts = tuple(plain(name) for kind in kinds for name in kind.part)
+        self._always = tuple(plain(name) for kind in kinds for name in kind.always)
         self._known: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -77,7 +84,8 @@ class PersonalFields:
         return known
 
     def _is_personal(self, name: str) -> bool:
-        return name in self._whole or (not name.endswith(IDS) and any(part in name for part in self._parts))
+        parts = self._always if name.endswith(IDS) else self._always + self._parts
+        return name in self._whole or any(part in name for part in parts)
 
     def replaced(self, document: dict[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
         """Return a document with what `replace(name, value)` gives for each personal field; LEFT_OUT leaves it out.

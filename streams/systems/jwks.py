@@ -125,6 +125,7 @@ class ProviderKeys:
             raise TroubleError(f"there are no keys of the identity provider {self._url.host}", retry_after=REST_SECONDS)
 
     async def _fetch(self) -> list[jwt.PyJWK]:
+        shown = f"{self._url.origin()}{self._url.raw_path}"  # a query, or a user, may hold a secret
         timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
         try:
             async with (
@@ -132,12 +133,12 @@ class ProviderKeys:
                 client.get(self._url, allow_redirects=False) as response,
             ):
                 if response.status != 200:
-                    raise TroubleError(f"{self._url} answered {response.status}")
+                    raise TroubleError(f"{shown} answered {response.status}")
                 body = await read_body(response, LARGEST_ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TooLargeError) as error:
-            raise TroubleError(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from error
+            raise TroubleError(f"{shown} cannot be reached: {type(error).__name__}") from error
         try:
             keys = jwt.PyJWKSet.from_json(body.decode()).keys
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise TroubleError(f"{self._url} answered with something that is no key set") from error
+            raise TroubleError(f"{shown} answered with something that is no key set") from error
         return [key for key in keys if key.public_key_use != "enc"]

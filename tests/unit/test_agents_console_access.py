@@ -4,6 +4,7 @@ import hashlib
 import time
 
 import pytest
+from pydantic import SecretStr
 
 from agents.console import access, sealing
 from agents.console.access import Access, is_loopback, read_roles
@@ -150,3 +151,12 @@ def test_a_handler_is_for_viewers_unless_it_says_otherwise() -> None:
 
     assert required_role(replay) is Role.OPERATOR
     assert required_role(test_hosts_of_others) is Role.VIEWER
+
+
+def test_secrets_that_are_easy_to_guess_are_named_and_not_shown() -> None:
+    strong = "k7mWq2ZsT9xLb4Vn8RcH"
+    settings = console("maria:viewer:abc", f"ops:admin:{strong}", f"eva:viewer:sha256:{digest('x')}")
+
+    assert Access(settings).short_secrets(settings) == ["the token of maria"]
+    sealed = settings.model_copy(update={"session_secret": SecretStr("short")})
+    assert Access(sealed).short_secrets(sealed) == ["the token of maria", "ZIFS_CONSOLE__SESSION_SECRET"]

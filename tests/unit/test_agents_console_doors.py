@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
+from yarl import URL
 
 from agents.console.refusals import FAILURES_PER_MINUTE
 from tests.support.console_app import console_app, form_token, sign_in
@@ -170,6 +171,10 @@ async def test_every_refusal_is_logged_without_its_secret(console: aiohttp.Clien
             assert answer.status == 401
         async with console.get("/api/records") as answer:
             assert answer.status == 401
+        async with console.get("/mappings", cookies={"zuora_ifs_session": "hunter5"}) as answer:
+            assert answer.url.path == "/login"
+        async with console.get(URL("/api/%1b[2J", encoded=True)) as answer:
+            assert answer.status == 401
         async with console.post("/api/replay", json={}, headers={"Authorization": "Bearer look-at-this"}) as answer:
             assert answer.status == 403
 
@@ -179,6 +184,8 @@ async def test_every_refusal_is_logged_without_its_secret(console: aiohttp.Clien
         ("unknown-token", "/login", None),
         ("ended-session", "/api/records", None),
         ("no-credentials", "/api/records", None),
+        ("ended-session", "/mappings", None),
+        ("no-credentials", "/api/%1b[2J", None),
         ("role", "/api/replay", "maria"),
     ]
     assert {one["source"] for one in logs if one["event"] == "refused"} == {"127.0.0.1"}

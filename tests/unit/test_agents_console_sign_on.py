@@ -289,6 +289,8 @@ async def test_a_provider_that_nobody_reaches_is_told(tmp_path: Path) -> None:
         ({"oidc_roles": ""}, "ZIFS_CONSOLE__OIDC_ROLES is not set"),
         ({"oidc_scopes": "profile"}, "ZIFS_CONSOLE__OIDC_SCOPES"),
         ({"oidc_issuer": "http://id.example"}, "ZIFS_CONSOLE__OIDC_ISSUER: an https address is needed"),
+        ({"oidc_issuer": "https://eva:hunter2@id.example"}, "ZIFS_CONSOLE__OIDC_ISSUER: an address without user"),
+        ({"oidc_issuer": "https://id.example?key=hunter2"}, "ZIFS_CONSOLE__OIDC_ISSUER: an address without user"),
     ],
 )
 def test_what_is_set_by_halves_is_told_at_the_start(changed: dict[str, Any], told: str) -> None:

@@ -143,6 +143,14 @@ async def test_a_voucher_does_not_name_whom_the_log_does_not_name() -> None:
         ("dateOfBirth", True),
         ("cost_note__c", False),
         ("VATId", True),
+        *(
+            (f"{name}__c", True)
+            for name in ("Contact_Birth_Date", "Customer_Tax_ID", "Passport_Id", "DOB", "SSN", "Zip")
+        ),
+        *((f"{name}__c", True) for name in ("Work_Fax", "Surname", "Given_Name", "Family_Name", "City", "Postcode")),
+        ("capacity", False),
+        ("taxationItemId", False),
+        ("taxDate", False),
         ("emailTemplateId", False),
         ("bankAccountAccountingCode", False),
         ("productName", False),
