@@ -18,6 +18,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerSto
 from agents.runtime.failure import ExitCode, end_process
 from streams.log.connection import connection_options
 from streams.log.groups import heeding_errors_of_offsets
+from streams.log.leaderless import rest_without_leader
 
 Records = Mapping[TopicPartition, list[Any]]
 UNKNOWN_TOPICS_SECONDS = 1.0
@@ -48,6 +49,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         self._know_topics_before_dividing_them(coordinator)
         self._never_take_an_error_for_nothing_committed(coordinator)
         self._end_with_what_works_beside(self._ensure_consumer())
+        rest_without_leader(self._ensure_consumer()._client)  # noqa: SLF001
 
     def _end_when_refused(self, coordinator: Any) -> None:
         """End the process when the group refuses this member, for lack of a right say.

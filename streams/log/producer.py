@@ -11,6 +11,7 @@ from schemas.errors import LogError, LogUnavailableError, SettingsError
 from schemas.topics import LARGEST_MESSAGE_BYTES
 from streams.log.connection import connection_options
 from streams.log.denied import denial, hidden, require_brokers, said, why_unreachable
+from streams.log.leaderless import rest_without_leader
 from streams.settings import KafkaSettings
 
 LARGEST_REQUEST_BYTES = 17 * 1024 * 1024
@@ -75,6 +76,7 @@ class LogProducer:
         try:
             await producer.start()
             require_brokers(producer.client)
+            rest_without_leader(producer.client)
             self._producer = producer
         except ValueError as error:
             raise SettingsError("ZIFS_KAFKA__BOOTSTRAP_SERVERS: host:port, comma-separated, expected") from error

@@ -18,6 +18,7 @@ from schemas.errors import LogUnavailableError, TopicsError
 from streams.log.connection import bootstrap_servers, connection_options
 from streams.log.denied import denial
 from streams.log.header_names import read_any_header_names
+from streams.log.leaderless import rest_without_leader
 from streams.log.topics import admin_client, require_sight
 from streams.settings import KafkaSettings
 
@@ -235,6 +236,7 @@ async def _consumer(kafka: KafkaSettings) -> AsyncIterator[Any]:
         async with asyncio.timeout(CONNECT_SECONDS):
             # Shielded: cancelled while it connects, aiokafka leaves the connection open.
             await asyncio.shield(starting)
+        rest_without_leader(consumer._client)  # noqa: SLF001
         yield consumer
     finally:
         done, _ = await asyncio.wait({starting}, timeout=CLOSE_SECONDS)
