@@ -1,6 +1,7 @@
 """Workers and ingress as an orchestrator keeps them: whoever ends is started again, and every end is accounted for."""
 
 import asyncio
+import os
 import re
 import shutil
 import signal
@@ -90,7 +91,7 @@ class Orchestrator:
         if one.process and one.process.returncode is None and not one.busy:
             self.done["killed"] += 1
             one.expected |= {-signal.SIGKILL}
-            one.process.kill()
+            _signal(one.process, signal.SIGKILL)
 
     async def stop(self, name: str) -> None:
         """Ask it to stop, and see how long it takes."""
@@ -101,7 +102,7 @@ class Orchestrator:
         began, one.busy = time.monotonic(), True
         # One that is still importing has nothing in hand, and ends by the signal itself. A kill may be on its way.
         one.expected |= {0, -signal.SIGTERM}
-        process.terminate()
+        _signal(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         finally:
@@ -116,12 +117,11 @@ class Orchestrator:
         if process is None or process.returncode is not None or one.busy:
             return
         one.busy = True
-        process.send_signal(signal.SIGSTOP)
+        _signal(process, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
+            _signal(process, signal.SIGCONT)
             one.busy = False
         self.done["frozen"] += 1
 
@@ -139,6 +139,13 @@ class Orchestrator:
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
         ended = ", ".join(f"{count} with {code}" for code, count in sorted(self.own_ends.items()))
         return f"{done}, ended by themselves: {ended or 'none'}, slowest stop {max(self.stops, default=0):.1f} s"
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal, by the id: asyncio's own way looks first whether the process has ended, and if it has just done so
+    takes its exit code away from who waits for it, who is told 255."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 async def insist(children: Children, *words: str, environment: dict[str, str], seconds: float = 240) -> str:
