@@ -142,8 +142,11 @@ class Orchestrator:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """Send a signal, by the id: asyncio's own way looks first whether the process has ended, and if it has just done so
-    takes its exit code away from who waits for it, who is told 255."""
+    """Send a signal by the id.
+
+    asyncio's own way looks first whether the process has ended: if it just has, that takes its exit code away from who
+    waits for it, who is told 255.
+    """
     with suppress(ProcessLookupError):
         os.kill(process.pid, number)
 
