@@ -149,10 +149,10 @@ def test_credentials_do_not_reach_the_fields() -> None:
     fields = {
         "InvoiceId": "1",
         "Password": "x",
-        "nested": {"access_token": "x", "kept": [{"client_secret": "x", "city": "Ulm"}]},
+        "nested": {"access_token": "x", "kept": [{"client_secret": "x", "site": "Ulm"}]},
     }
     kept = callout(fields, query={"apiClientId": "x", "apiToken": "x", "api_key": "x", "region": "EU"}).fields
-    assert kept == {"InvoiceId": "1", "nested": {"kept": [{"city": "Ulm"}]}, "region": "EU"}
+    assert kept == {"InvoiceId": "1", "nested": {"kept": [{"site": "Ulm"}]}, "region": "EU"}
 
 
 def test_fields_are_bounded_and_the_id_is_found_all_the_same() -> None:
