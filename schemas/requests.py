@@ -2,6 +2,9 @@
 
 from schemas.base import Date, Model, Time
 
+LONGEST_REASON = 1_000
+"""Characters taken of a person, by API and command line; of more only the broker would tell, that they are too large."""
+
 
 class Request(Model):
     """A person's wish about one record. Key: Zuora account id."""

@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime
 
 import click
 
-from agents.cli.output import LONGEST_REASON, at_most
+from agents.cli.output import at_most
 from schemas.base import utc_now
 from schemas.errors import UsageError
+from schemas.requests import LONGEST_REASON
 from streams.log.messages import Message
 from streams.log.sending import send_all
 from streams.requests import Word

@@ -5,9 +5,10 @@ import asyncio
 import click
 
 from agents.cli.asking import word
-from agents.cli.output import LONGEST_REASON, actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
+from schemas.requests import LONGEST_REASON
 from schemas.topics import DEAD_LETTER
 from streams.dead_letters.reading import bytes_told, headers_told, letter_named, parked_records
 from streams.dead_letters.resending import Outcome, Resending, resend

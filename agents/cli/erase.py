@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from agents.cli.asking import word
-from agents.cli.output import LONGEST_REASON, actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
 from schemas.errors import ConnectorError
+from schemas.requests import LONGEST_REASON
 from schemas.topics import AUDIT
 from streams.privacy.changing import known_keys, shred
 from streams.privacy.fields import PERSONAL

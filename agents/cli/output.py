@@ -12,8 +12,6 @@ from streams.settings import Settings, load_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value on standard output.")
 
-LONGEST_REASON = 1_000
-"""Characters, as in the API: an event that is too large for its topic would be told only by the broker."""
 LONGEST_ACTOR = 200
 
 

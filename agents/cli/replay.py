@@ -7,10 +7,11 @@ from datetime import date, datetime
 import click
 
 from agents.cli.asking import ask, date_option, since_option, word
-from agents.cli.output import LONGEST_REASON, actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
 from schemas.base import Status
+from schemas.requests import LONGEST_REASON
 from schemas.topics import AUDIT
 from streams.replaying import Selection, plan_replay
 from streams.requests import replay_messages

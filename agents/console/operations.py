@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, Vali
 from agents.console.roles import Role, at_least
 from schemas.base import Model
 from schemas.errors import UsageError
+from schemas.requests import LONGEST_REASON
 
 USUAL_LIMIT = 50
 LARGEST_LIMIT = 500
@@ -26,7 +27,7 @@ def _digits(value: object) -> object:
 
 Limit = Annotated[int, Field(ge=1, le=LARGEST_LIMIT), BeforeValidator(_digits)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CURSOR)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON)]
 
 
 class Asked(Model):
