@@ -3,7 +3,7 @@
 from schemas.base import Date, Model, Time
 
 LONGEST_REASON = 1_000
-"""Characters taken of a person, by API and command line; of more only the broker would tell, that they are too large."""
+"""Characters taken of a person, by API and command line; that more are too large only the broker would tell."""
 
 
 class Request(Model):
