@@ -32,6 +32,8 @@ class FetchLater(Model):
     notification_event_id: str
     not_before: Time
     attempt: Whole
+    denials: Whole = 0
+    """How often Zuora itself said, one time after the other, that a document captured before does not exist."""
 
 
 class DocumentCaptured(Model):

@@ -37,6 +37,9 @@ NOT_FOUND_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
 """Between tries of a document that Zuora told of and cannot find yet; the last one repeats."""
 NOT_FOUND_AFTER = timedelta(minutes=10)
 """After the callout; a document that is not there by then is not coming."""
+GONE_DELAYS_SECONDS = (2.0, 5.0)
+"""Between the three times that Zuora has to say itself, in a row, that a document captured before does not exist: a
+replica that lags, or an answer of one moment, must not have a standing voucher told of as `gone from Zuora`."""
 STALE_WAIT_SECONDS = 2.0
 """Before a state older than the one known is fetched again: a replica of Zuora's that lags."""
 LATER_AT_ONCE = 1000
@@ -231,13 +234,18 @@ class Collector:
             await work.confirmed()
 
     async def _not_found(self, errand: Errand, state: ObjectState, error: NotFoundError, work: Work) -> None:
-        """Try later, right after a callout; tell that a document known before is gone only on Zuora's own word."""
-        if state.captured and state.accounts and isinstance(error, NoSuchObjectError):
-            await self._append(self._tell.document(errand, self._gone(errand, state)), state.accounts, work)
-            await self._end(errand, state, work, "gone")
-        elif (later := errand.again(self._clock(), NOT_FOUND_DELAYS_SECONDS, NOT_FOUND_AFTER)) is not None:
+        """Try later, right after a callout; tell that a known document is gone only on Zuora's own word, repeated."""
+        denied = state.captured and bool(state.accounts) and isinstance(error, NoSuchObjectError)
+        if denied:
+            later = errand.denied(self._clock(), GONE_DELAYS_SECONDS)
+        else:
+            later = errand.again(self._clock(), NOT_FOUND_DELAYS_SECONDS, NOT_FOUND_AFTER)
+        if later is not None:
             send_message(work, self._tell.later(errand, later))
             await self._end(errand, state, work, "not-found-yet")
+        elif denied:
+            await self._append(self._tell.document(errand, self._gone(errand, state)), state.accounts, work)
+            await self._end(errand, state, work, "gone")
         else:
             await self._give_up(errand, state, NOT_FOUND, work)
 

@@ -17,13 +17,17 @@ _ZUORA_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A notification to be carried out; `cause` is its event id, `attempt` how often its document was not there."""
+    """A notification to be carried out; `cause` is its event id, `attempt` how often its document was not there.
+
+    `denials` is how often, the last times, Zuora said itself that a document captured before does not exist.
+    """
 
     notification: NotificationReceived
     cause: str
     event: Event
     attempt: int = 0
     not_before: Time | None = None
+    denials: int = 0
 
     @classmethod
     def read(cls, event: Event) -> Self:
@@ -42,7 +46,7 @@ class Errand:
             case FetchLater() as later:
                 _check_key(event, later.notification)
                 cause = later.notification_event_id
-                return cls(later.notification, cause, event, later.attempt, later.not_before)
+                return cls(later.notification, cause, event, later.attempt, later.not_before, later.denials)
             case other:
                 raise UnreadableError(f"{type(other).__name__} is not for the collector")
 
@@ -89,11 +93,24 @@ class Errand:
         if now >= deadline:
             return None
         delay = timedelta(seconds=delays[min(max(self.attempt, 0), len(delays) - 1)])
+        return self._later(min(now + delay, deadline), denials=0)
+
+    def denied(self, now: Time, delays: tuple[float, ...]) -> FetchLater | None:
+        """Return the next try of a document that Zuora has just denied; None once each delay was waited in vain.
+
+        The callout may be of any age here: it may be a replay.
+        """
+        if self.denials >= len(delays):
+            return None
+        return self._later(now + timedelta(seconds=delays[self.denials]), denials=self.denials + 1)
+
+    def _later(self, not_before: Time, *, denials: int) -> FetchLater:
         return FetchLater(
             notification=self.notification,
             notification_event_id=self.cause,
-            not_before=min(now + delay, deadline),
+            not_before=not_before,
             attempt=self.attempt + 1,
+            denials=denials,
         )
 
 

@@ -138,10 +138,10 @@ IFS_FAULTS: tuple[Fault, ...] = (
     _lasting("hang", 5),
     _plain("drop"),
 )
-# No "not-found": of a document that was captured before it is Zuora's word that it is gone, and is believed at once.
 ZUORA_FAULTS: tuple[Fault, ...] = (
     _plain("status", status=500),
     _plain("status", status=503),
+    _plain("not-found", times=2),  # of a document captured before the third in a row is believed
     _lasting("rate-limit", 2),
     _lasting("concurrency", 2),
     _lasting("slow", 4),

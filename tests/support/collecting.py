@@ -87,6 +87,13 @@ class Scene:
         await self.collector.on_fetch_later(as_event(message), work)  # type: ignore[arg-type]
         return work
 
+    async def notify_and_follow(self) -> list[FakeWork]:
+        """Notify, and carry out the later try that comes of it, and that of that one, until there is none."""
+        works = [await self.notify()]
+        while messages := works[-1].to(LATER):
+            works.append(await self.later(messages[0]))
+        return works
+
     def knowing(self, **state: Any) -> "Scene":
         self.table[RECORD] = ObjectState(**state).write()
         self.table.confirm()

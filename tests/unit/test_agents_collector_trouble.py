@@ -145,17 +145,47 @@ async def test_once_the_status_is_the_bookkeeper_s_a_refusal_is_a_dead_letter() 
     assert work.sent[0].value == notified().value
 
 
-async def test_a_record_captured_before_and_gone_now_is_told_to_those_who_know_it() -> None:
-    scene = Scene(GONE).knowing(
-        captured=True, number="INV1", first_account="acc-1", last_account="acc-2", updated_date="2026-03-01 10:00:00"
-    )
-    work = await scene.notify()
+KNOWN = {
+    "captured": True,
+    "number": "INV1",
+    "first_account": "acc-1",
+    "last_account": "acc-2",
+    "updated_date": "2026-03-01 10:00:00",
+}
 
-    assert [message.key for message in work.to(DOCUMENT)] == [b"acc-1", b"acc-2"]
-    gone = documents(work)[0]
+
+async def test_a_record_captured_before_is_gone_once_zuora_has_said_so_three_times() -> None:
+    scene = Scene(GONE).knowing(**KNOWN)
+    scene.clock.now = NOON + timedelta(days=30)  # of a replay
+    works = await scene.notify_and_follow()
+
+    assert [documents(work) for work in works[:-1]] == [[], []]
+    assert [decoded(work.to(LATER)[0]).not_before - scene.clock.now for work in works[:-1]] == [  # type: ignore[union-attr]
+        timedelta(seconds=2),
+        timedelta(seconds=5),
+    ]
+    assert [message.key for message in works[-1].to(DOCUMENT)] == [b"acc-1", b"acc-2"]
+    gone = documents(works[-1])[0]
     assert gone.gone
     assert (gone.account_id, gone.document_number, gone.document) == ("acc-2", "INV1", {})
-    assert statuses(work) == []
+    assert [statuses(work) for work in works] == [[], [], []]
+
+
+@pytest.mark.parametrize("denials", [1, 2])
+async def test_a_record_that_zuora_denied_for_a_moment_is_not_gone(denials: int) -> None:
+    scene = Scene(*[GONE] * denials, invoice()).knowing(**KNOWN)
+    works = await scene.notify_and_follow()
+
+    assert len(works) == denials + 1
+    assert [event.gone for event in documents(works[-1])] == [False, False]
+
+
+async def test_zuora_has_to_deny_a_record_without_a_pause_until_it_is_gone() -> None:
+    scene = Scene(GONE, GONE, NotFoundError("<html>"), GONE).knowing(**KNOWN)
+    works = await scene.notify_and_follow()
+
+    assert len(works) == 6
+    assert documents(works[-1])[0].gone
 
 
 async def test_a_404_of_some_proxy_does_not_make_a_known_record_gone() -> None:
