@@ -1,8 +1,9 @@
 """How commands ask for something about records: who asks, why, and the word as an event, confirmed by Kafka."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from typing import Any, TypeVar
 
 import click
 
@@ -16,6 +17,13 @@ from streams.requests import Word
 from streams.settings import Settings
 
 PROCESS = "cli"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def reason_option(told: str = "Why; kept with the request.", **more: Any) -> Callable[[_Command], _Command]:
+    """Return the option of why something is asked for; `more` is what click takes besides, such as a default."""
+    return click.option("--reason", callback=at_most(LONGEST_REASON), help=told, **more)
 
 
 def _date(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
@@ -34,9 +42,6 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-reason_option = click.option(
-    "--reason", required=True, callback=at_most(LONGEST_REASON), help="Why; kept with the request."
-)
 date_option = click.option(
     "--date", "voucher_date", metavar="DATE", callback=_date, help="The voucher's date, where its own period is closed."
 )

@@ -19,7 +19,7 @@ from streams.views.correction import Correction
 
 @click.command("correct")
 @click.argument("record_id", metavar="ID")
-@reason_option
+@reason_option(required=True)
 @date_option
 @click.option("--dry-run", is_flag=True, help="Show what would be reversed and posted; send nothing.")
 @actor_option
@@ -48,7 +48,7 @@ def correct_record(record_id: str, *, reason: str, voucher_date: date | None, dr
 @click.command("settle")
 @click.argument("record_id", metavar="ID")
 @click.option("--voucher", required=True, help="What accounting booked, such as 10/M/2026/4711.")
-@reason_option
+@reason_option(required=True)
 @actor_option
 def settle_record(record_id: str, *, voucher: str, reason: str, actor: str) -> None:
     """Say that accounting booked a record by hand; a replay undoes it."""

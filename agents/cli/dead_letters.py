@@ -4,11 +4,10 @@ import asyncio
 
 import click
 
-from agents.cli.asking import word
-from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.asking import reason_option, word
+from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
-from schemas.requests import LONGEST_REASON
 from schemas.topics import DEAD_LETTER
 from streams.dead_letters.reading import bytes_told, headers_told, letter_named, parked_records
 from streams.dead_letters.resending import Outcome, Resending, resend
@@ -65,13 +64,7 @@ def show_letter(letter_id: str, *, as_json: bool) -> None:
 
 @dead_letters.command("resend")
 @click.argument("letter_ids", metavar="ID...", nargs=-1, required=True)
-@click.option(
-    "--reason",
-    callback=at_most(LONGEST_REASON),
-    default="not told",
-    show_default=True,
-    help="Why; kept with what is sent.",
-)
+@reason_option("Why; kept with what is sent.", default="not told", show_default=True)
 @click.option("--again", is_flag=True, help="Send back what was sent back before, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; send nothing.")
 @actor_option

@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
-from agents.cli.asking import word
-from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.asking import reason_option, word
+from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model
 from agents.cli.tables import print_table
 from schemas.errors import ConnectorError
-from schemas.requests import LONGEST_REASON
 from schemas.topics import AUDIT
 from streams.privacy.changing import known_keys, shred
 from streams.privacy.fields import PERSONAL
@@ -27,11 +26,7 @@ class NothingToEraseError(ConnectorError):
 
 @click.command()
 @click.option("--account", metavar="ID", help="The account's id in Zuora, or its number.")
-@click.option(
-    "--reason",
-    callback=at_most(LONGEST_REASON),
-    help="Why; kept with the erasure. A dry run needs none. Do not name the person in it.",
-)
+@reason_option("Why; kept with the erasure. A dry run needs none. Do not name the person in it.")
 @click.option("--list", "listing", is_flag=True, help="List what is personal, and the erasures there were.")
 @click.option("--dry-run", is_flag=True, help="Say what would be shredded and what remains; send nothing.")
 @actor_option

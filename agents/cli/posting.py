@@ -24,7 +24,7 @@ def posting() -> None:
 
 @posting.command()
 @company_option
-@reason_option
+@reason_option(required=True)
 @actor_option
 def pause(company: str, reason: str, actor: str) -> None:
     """Send nothing to IFS Cloud until resumed: nothing is lost, everything waits."""
@@ -34,7 +34,7 @@ def pause(company: str, reason: str, actor: str) -> None:
 
 @posting.command()
 @company_option
-@reason_option
+@reason_option(required=True)
 @actor_option
 def resume(company: str, reason: str, actor: str) -> None:
     """Let posting go on. A pause of every company and one of a single company are lifted each by itself."""

@@ -6,12 +6,11 @@ from datetime import date, datetime
 
 import click
 
-from agents.cli.asking import ask, date_option, since_option, word
-from agents.cli.output import actor_option, at_most, json_option, print_json, settings_with_kafka
+from agents.cli.asking import ask, date_option, reason_option, since_option, word
+from agents.cli.output import actor_option, json_option, print_json, settings_with_kafka
 from agents.cli.reading import read_model, topic_names
 from agents.cli.tables import print_table
 from schemas.base import Status
-from schemas.requests import LONGEST_REASON
 from schemas.topics import AUDIT
 from streams.replaying import Selection, plan_replay
 from streams.requests import replay_messages
@@ -24,7 +23,7 @@ from streams.views.replay import Action, Planned, Replay
 )
 @click.option("--status", type=click.Choice([status.value for status in Status]), help="All records of this status.")
 @since_option
-@click.option("--reason", callback=at_most(LONGEST_REASON), help="Why; kept with the request. A dry run needs none.")
+@reason_option("Why; kept with the request. A dry run needs none.")
 @date_option
 @click.option("--refetch", is_flag=True, help="Fetch the document from Zuora again, whatever the status is.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, per record; send nothing.")

@@ -25,6 +25,7 @@ class Access:
 
     def __init__(self, settings: ConsoleSettings) -> None:
         self._tokens = [(token, _token_seal(settings, token)) for token in read_tokens(settings.tokens)]
+        self._session_secret = settings.session_secret
         self.roles = read_roles(settings)
         """Of single sign-on: value of the claim to role."""
         self._sign_on = _sign_on_seal(settings) if settings.oidc_issuer else None
@@ -39,10 +40,10 @@ class Access:
         """Whether nobody has to sign in."""
         return not self._tokens and self._sign_on is None
 
-    def short_secrets(self, settings: ConsoleSettings) -> list[str]:
+    def short_secrets(self) -> list[str]:
         """Return which secrets are easy to guess: names of tokens, and the setting that seals sessions."""
         given = {f"the token of {one.identity.name}": one.secret for one, _ in self._tokens}
-        given["ZIFS_CONSOLE__SESSION_SECRET"] = settings.session_secret
+        given["ZIFS_CONSOLE__SESSION_SECRET"] = self._session_secret
         return [name for name, secret in given.items() if secret and len(secret.get_secret_value()) < SHORT_CHARACTERS]
 
     @property

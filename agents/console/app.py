@@ -103,7 +103,7 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings, ReadModel(path, opener), state)
     if app[ACCESS].is_open:
         log.warning("no tokens are set: whoever is on this machine may look, nobody else", host=settings.console.host)
-    if short := app[ACCESS].short_secrets(settings.console):
+    if short := app[ACCESS].short_secrets():
         log.warning("easy to guess: use 20 characters drawn at random, or more", secrets=short)
     with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
         tls = server_tls(settings.console, "ZIFS_CONSOLE__")

@@ -12,7 +12,7 @@ from schemas.errors import UnreadableError
 from schemas.topics import LARGEST_MESSAGE_BYTES
 from streams.log.producer import record_bytes
 
-LONGEST_REASON = 500
+LONGEST_LETTER_TEXT = 500
 """Characters of a reason or exception kept in a header."""
 LONGEST_KEY_BYTES = 64 * 1024
 """Of the key of a dead letter whose bytes are left out."""
@@ -124,8 +124,8 @@ def dead_letter(topic: str, origin: Origin, reason: str, exception: BaseExceptio
         "dlq.topic": origin.topic,
         "dlq.partition": str(origin.partition),
         "dlq.offset": str(origin.offset),
-        "dlq.reason": reason[:LONGEST_REASON],
-        "dlq.exception": f"{type(exception).__name__}: {exception}"[:LONGEST_REASON] if exception else "",
+        "dlq.reason": reason[:LONGEST_LETTER_TEXT],
+        "dlq.exception": f"{type(exception).__name__}: {exception}"[:LONGEST_LETTER_TEXT] if exception else "",
         "dlq.time": utc_text(utc_now()),
     }
     kept = {name: value for name, value in origin.headers.items() if not name.startswith(ABOUT_LETTERS)}

@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,21 +15,11 @@ from schemas.topics import LARGEST_MESSAGE_BYTES
 from streams.log.messages import Message, NeverInATopic, dead_letter
 from streams.log.partitions import partition_of
 from streams.log.reader import LogRecord, read_to_end
-from tests.support.projecting import START, Cluster, cluster_of
+from tests.support.projecting import START, Cluster, ZuoraIfs
 
-ZuoraIfs = Callable[..., str]
 CALLOUT = b'{"event": "InvoicePosted", "InvoiceId": "8ad08d2989bd1f2c0189bd5a7e3a2001", "apiToken": "hush"}'
 
-
-@pytest.fixture(autouse=True)
-def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
-    asyncio.run(made.make_topics())
-    return made
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.cli import changes
-from agents.cli.main import main
 from schemas.audit import RecordStatusChanged
 from schemas.topics import MAPPING
 from streams.log.reader import log_bounds
-from tests.support.projecting import Cluster, cluster_of, step
+from tests.support.projecting import Cluster, ZuoraIfs, step
 from tests.support.waiting import eventually
 
 HEADER = "kind,zuora_account_id,company,match_on,match_value,gl_account,cost_center,currency,gateway,comment\n"
@@ -25,40 +24,10 @@ FILE = HEADER + (
 )
 GAP = {"kind": "account", "key": "8ad1"}
 
-
-@pytest.fixture(autouse=True)
-def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
-    asyncio.run(made.make_topics())
-    return made
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
-class Command:
-    """Runs `zuora-ifs` in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        """Return the output, or the error where `code` is not 0."""
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        said = self._capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.err
-        assert "Traceback" not in said.err
-        return said.err if code else said.out
-
-
-@pytest.fixture
-def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(capsys)
-
-
-def test_what_is_imported_is_listed_exported_and_imported_again(zuora_ifs: Command, tmp_path: Path) -> None:
+def test_what_is_imported_is_listed_exported_and_imported_again(zuora_ifs: ZuoraIfs, tmp_path: Path) -> None:
     file = tmp_path / "mappings.csv"
     file.write_text(FILE)
 
@@ -86,7 +55,7 @@ def test_what_is_imported_is_listed_exported_and_imported_again(zuora_ifs: Comma
     assert zuora_ifs("mappings", "export") == exported
 
 
-def test_a_file_with_one_wrong_line_sends_nothing(zuora_ifs: Command, tmp_path: Path) -> None:
+def test_a_file_with_one_wrong_line_sends_nothing(zuora_ifs: ZuoraIfs, tmp_path: Path) -> None:
     file = tmp_path / "mappings.csv"
     file.write_text(FILE + "tax,,10,,VAT25,2611,,,,\nfees,,10,,,1,,,,\n")
 
@@ -98,7 +67,7 @@ def test_a_file_with_one_wrong_line_sends_nothing(zuora_ifs: Command, tmp_path: 
     assert json.loads(zuora_ifs("mappings", "list", "--json")) == []
 
 
-def test_one_mapping_is_set_and_removed(zuora_ifs: Command) -> None:
+def test_one_mapping_is_set_and_removed(zuora_ifs: ZuoraIfs) -> None:
     zuora_ifs(
         "mappings",
         "set",
@@ -138,7 +107,7 @@ def test_one_mapping_is_set_and_removed(zuora_ifs: Command) -> None:
         (["import", "nowhere.csv"], "does not exist"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(zuora_ifs: Command, words: list[str], expected: str) -> None:
+def test_wrong_usage_is_told_in_one_line(zuora_ifs: ZuoraIfs, words: list[str], expected: str) -> None:
     told = zuora_ifs("mappings", *words, code=2)
 
     assert expected in told
@@ -151,7 +120,7 @@ def posted(record_id: str, account_id: str) -> RecordStatusChanged:
 
 
 def test_moving_an_account_with_vouchers_needs_a_second_word(
-    zuora_ifs: Command, cluster: Cluster, tmp_path: Path
+    zuora_ifs: ZuoraIfs, cluster: Cluster, tmp_path: Path
 ) -> None:
     set_to = ("mappings", "set", "account", "8ad0", "--company", "10", "--gl-account")
     zuora_ifs(*set_to, "1510")
@@ -169,7 +138,7 @@ def test_moving_an_account_with_vouchers_needs_a_second_word(
     assert json.loads(zuora_ifs("mappings", "list", "--json"))[0]["company"] == "20"
 
 
-def test_missing_mappings_are_counted(zuora_ifs: Command, cluster: Cluster) -> None:
+def test_missing_mappings_are_counted(zuora_ifs: ZuoraIfs, cluster: Cluster) -> None:
     assert zuora_ifs("mappings", "missing") == "nothing is missing\n"
     held = {"currency": "EUR", "accountId": "8ad1", "missing": [GAP]}
     asyncio.run(
@@ -185,7 +154,7 @@ def test_missing_mappings_are_counted(zuora_ifs: Command, cluster: Cluster) -> N
     assert "account  -        8ad1" in zuora_ifs("mappings", "missing")
 
 
-def test_rules_keep_what_is_not_named(zuora_ifs: Command) -> None:
+def test_rules_keep_what_is_not_named(zuora_ifs: ZuoraIfs) -> None:
     rule = ("--company", "*", "--document-type", "Payment")
     assert "--post" in zuora_ifs("rules", "set", *rule, "--external", "yes", code=2)
     zuora_ifs("rules", "set", *rule, "--post", "yes", "--external", "yes")
@@ -198,7 +167,7 @@ def test_rules_keep_what_is_not_named(zuora_ifs: Command) -> None:
     assert "no such rule" in zuora_ifs("rules", "remove", *rule, code=1)
 
 
-def test_companies_keep_what_is_not_named(zuora_ifs: Command) -> None:
+def test_companies_keep_what_is_not_named(zuora_ifs: ZuoraIfs) -> None:
     zuora_ifs("companies", "set", "10", "--cutover", "2026-01-01")
     zuora_ifs("companies", "set", "10", "--voucher-type", "Z")
 
@@ -208,14 +177,14 @@ def test_companies_keep_what_is_not_named(zuora_ifs: Command) -> None:
     zuora_ifs("companies", "set", "10", code=2)
 
 
-def test_missing_topics_are_told_with_what_to_do(zuora_ifs: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_topics_are_told_with_what_to_do(zuora_ifs: ZuoraIfs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", "nowhere.")
 
     assert "`zuora-ifs topics apply`" in zuora_ifs("mappings", "list", code=1)
 
 
 def test_waiting_ends_when_the_bookkeeper_has_committed_the_change(
-    zuora_ifs: Command, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    zuora_ifs: ZuoraIfs, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_rounding = ("mappings", "set", "rounding", "--company", "10", "--gl-account", "3740", "--wait")
     monkeypatch.setattr(changes, "APPLY_SECONDS", 1.0)

@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from agents.cli.main import main
 from agents.poster.pauses import Pauses
 from schemas.base import utc_now
 from schemas.requests import PostingPaused
@@ -15,34 +12,10 @@ from schemas.topics import CONTROL, VOUCHER_COMMAND
 from streams.log.messages import Message
 from streams.log.sending import send_all
 from streams.posting_control import control_message
-from tests.support.projecting import Cluster, cluster_of
+from tests.support.projecting import Cluster, ZuoraIfs
 from tests.support.waiting import eventually
 
-ZuoraIfs = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    asyncio.run(made.make_topics())
-    return made
-
-
-@pytest.fixture
-def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
-    """Run `zuora-ifs` in this process; give its output, or the error where `code` is not 0."""
-
-    def run(*words: str, code: int = 0) -> str:
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        said = capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.err
-        return said.err if code else said.out
-
-    return run
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def test_what_is_paused_is_shown_with_who_and_why_until_it_is_resumed(zuora_ifs: ZuoraIfs) -> None:

@@ -23,7 +23,7 @@ from streams.mapping_csv import parse_mappings
 from streams.projection.chart import ProjectedChart
 from streams.settings import load_settings
 from tests.support.company_10 import MAPPINGS, RULES, account, invoice, item
-from tests.support.projecting import START, Cluster, cluster_of, step
+from tests.support.projecting import START, Cluster, step
 
 ID = "Invoice:8ad08d2989bd"
 VOUCHER_NUMBER = {"company": "10", "voucherType": "M", "accountingYear": 2026, "voucherNo": 4711}
@@ -46,17 +46,6 @@ SUBJECT: dict[str, Any] = {
     "currency": "EUR",
     "rows": ROWS,
 }
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
-    asyncio.run(made.make_topics())
-    return made
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

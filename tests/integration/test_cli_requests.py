@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.cli.main import main
 from schemas.base import Model
 from schemas.envelope import decode_any
 from schemas.notifications import DocumentCaptured, NotificationReceived
@@ -21,39 +18,13 @@ from streams.log.messages import Message, event_message
 from streams.log.reader import LogRecord, read_to_end
 from streams.mapping_changes import change_message
 from tests.support.company_10 import MAPPINGS, captured, invoice, item
-from tests.support.projecting import START, Cluster, cluster_of, step
+from tests.support.projecting import START, Cluster, ZuoraIfs, step
 
 VOUCHER_NUMBER = {"company": "10", "voucherType": "M", "accountingYear": 2026, "voucherNo": 4711}
 BEFORE = read_document(invoice("100.00", item("ANL", "100.00")))
 AFTER = invoice("80.00", item("ANL", "80.00"))
 
-ZuoraIfs = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
-    asyncio.run(made.make_topics())
-    return made
-
-
-@pytest.fixture
-def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
-    """Run `zuora-ifs` in this process; give its output, or the error where `code` is not 0."""
-
-    def run(*words: str, code: int = 0) -> str:
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        said = capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.err
-        assert said.err.count("\n") <= 1
-        return said.err if code else said.out
-
-    return run
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def sent(cluster: Cluster, topic: str) -> list[tuple[str, Model]]:

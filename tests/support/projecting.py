@@ -1,7 +1,7 @@
 """Audit events, records of the log and topics for tests of the read model, the console and the command line."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,6 +60,10 @@ def audit_message(names: TopicNames, event: RecordStatusChanged, event_id: str |
         subject=event.id,
         time=event.at,
     )
+
+
+ZuoraIfs = Callable[..., str]
+"""Runs the command line in this process and gives what it said; `code` is what it must end with."""
 
 
 @dataclass

@@ -1,0 +1,36 @@
+"""What the tests of the command line share: topics of their own on the run's broker, and commands in this process."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agents.cli.main import main
+from tests.support.projecting import Cluster, ZuoraIfs, cluster_of
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
+    """Topics of the test's own, and an environment that leads to them."""
+    made = cluster_of(kafka_bootstrap, unique, tmp_path)
+    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
+    monkeypatch.setenv("ZIFS_APP_ID", unique)
+    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
+    asyncio.run(made.make_topics())
+    return made
+
+
+@pytest.fixture
+def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
+    """Run `zuora-ifs` in this process; give its output, or the error where it must end with another code than 0."""
+
+    def run(*words: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == code, said.err + said.out
+        assert "Traceback" not in said.err
+        return said.err if code else said.out
+
+    return run
