@@ -1,19 +1,18 @@
 """Puts the IFS sandbox together: what every request passes on its way to an answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 from aiohttp import web
 
+from deploy.sandbox.common_control import Handler, guarded
 from deploy.sandbox.exact import json_response, loads
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.ifs import api, control
 from deploy.sandbox.ifs.booking import drop, timed_out
 from deploy.sandbox.ifs.errors import OdataError, not_found
 from deploy.sandbox.ifs.state import REQUEST_FAULTS, SANDBOX, IfsSandbox
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: A request that hangs is let go after this long; clients give up earlier.
 _HANG_SECONDS = 600.0
@@ -50,7 +49,7 @@ async def _unknown(request: web.Request) -> web.Response:
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count, delay, spoil, limit and authenticate; then give errors their shape."""
     if request.path.startswith("/_sandbox"):
-        return await control.guarded(request, handler)
+        return await guarded(request, handler, OdataError)
     sandbox = request.app[SANDBOX]
     try:
         if request.path.startswith("/auth/"):

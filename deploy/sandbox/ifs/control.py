@@ -3,17 +3,15 @@
 What accountants do in IFS itself, faults on order, and what was booked and counted.
 """
 
-import dataclasses
-from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from aiohttp import web
 
+from deploy.sandbox.common_control import common_routes, set_settings
 from deploy.sandbox.exact import Json, json_response, read_json
 from deploy.sandbox.ifs.booking import write_as_other
 from deploy.sandbox.ifs.company import Account, Company, Rate, VoucherType
 from deploy.sandbox.ifs.defaults import new_company
-from deploy.sandbox.ifs.errors import OdataError
 from deploy.sandbox.ifs.ledger import Voucher
 from deploy.sandbox.ifs.state import SANDBOX, IfsSandbox
 
@@ -34,23 +32,9 @@ def routes() -> list[web.RouteDef]:
         web.post("/_sandbox/periods", change_period),
         web.post("/_sandbox/rates", add_rate),
         web.get("/_sandbox/requests", requests),
-        web.post("/_sandbox/requests/reset", reset_requests),
-        web.get("/_sandbox/faults", faults),
-        web.post("/_sandbox/faults", order_fault),
-        web.delete("/_sandbox/faults", clear_faults),
         web.post("/_sandbox/settings", change_settings),
-        web.post("/_sandbox/tokens/revoke", revoke_tokens),
+        *common_routes(lambda request: request.app[SANDBOX]),
     ]
-
-
-async def guarded(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer what cannot be done with 422 and the reason."""
-    try:
-        return await handler(request)
-    except (OdataError, ValueError, KeyError, TypeError, InvalidOperation) as error:
-        return json_response({"error": f"{type(error).__name__}: {error}"}, 422)
 
 
 def _company(sandbox: IfsSandbox, wanted: Json) -> Company:
@@ -223,48 +207,15 @@ async def requests(request: web.Request) -> web.Response:
     return json_response({**sandbox.traffic.report(), "counts": dict(sorted(sandbox.counts.items()))})
 
 
-async def reset_requests(request: web.Request) -> web.Response:
-    """Count from nothing again."""
-    request.app[SANDBOX].traffic.reset()
-    request.app[SANDBOX].counts.clear()
-    return json_response({})
-
-
-async def faults(request: web.Request) -> web.Response:
-    """Open orders and what was carried out."""
-    return json_response(request.app[SANDBOX].faults.report())
-
-
-async def order_fault(request: web.Request) -> web.Response:
-    """`{"kind", "path"?, "method"?, "times"?, "seconds"?, "status"?, "body"?}`."""
-    return json_response(dataclasses.asdict(request.app[SANDBOX].faults.order(await read_json(request))), 201)
-
-
-async def clear_faults(request: web.Request) -> web.Response:
-    """Withdraw all orders."""
-    request.app[SANDBOX].faults.clear()
-    return json_response({})
-
-
 async def change_settings(request: web.Request) -> web.Response:
     """Change settings while it runs, in camelCase.
 
     For instance latencyMs, requestsPerMinute, etag, etagScope, voucherStatus and so on.
     """
     sandbox = request.app[SANDBOX]
-    for name, value in (await read_json(request)).items():
-        own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-        if own not in sandbox.settings.__dataclass_fields__:
-            raise ValueError(f"there is no setting {name}")
-        setattr(sandbox.settings, own, type(getattr(sandbox.settings, own))(value))
+    set_settings(sandbox.settings, await read_json(request))
     sandbox.traffic.requests_per_window, sandbox.traffic.window_seconds = (
         sandbox.settings.requests_per_minute,
         sandbox.settings.window_seconds,
     )
-    return json_response({})
-
-
-async def revoke_tokens(request: web.Request) -> web.Response:
-    """Make every token issued so far void."""
-    request.app[SANDBOX].revoke_tokens()
     return json_response({})

@@ -2,17 +2,17 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from deploy.sandbox.common_control import Handler, guarded
 from deploy.sandbox.exact import json_response
 from deploy.sandbox.faults import Fault
 from deploy.sandbox.zuora import api, control, object_query
 from deploy.sandbox.zuora.answers import ApiError, shaped
 from deploy.sandbox.zuora.state import SANDBOX, ZuoraSandbox
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from deploy.sandbox.zuora.store import SandboxError
 
 #: A request that hangs is let go after this long; clients give up earlier.
 _HANG_SECONDS = 600.0
@@ -45,7 +45,7 @@ async def _sending(app: web.Application) -> AsyncIterator[None]:
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count, delay, spoil, limit and authenticate; then shape whatever went wrong."""
     if request.path.startswith("/_sandbox"):
-        return await control.guarded(request, handler)
+        return await guarded(request, handler, SandboxError)
     sandbox = request.app[SANDBOX]
     sandbox.traffic.arrive(f"{request.method} /{'/'.join(request.path.split('/')[1:3])}")
     version = request.headers.get("Zuora-Version", "")

@@ -1,14 +1,14 @@
 """`/_sandbox/…` of the Zuora side: what people do in Zuora's own pages, faults on order, and what was counted."""
 
 import asyncio
-import dataclasses
 import time
-from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
+from deploy.sandbox.common_control import common_routes, set_settings
 from deploy.sandbox.exact import Json, json_response, read_json
 from deploy.sandbox.zuora import invoices, memos, payments
 from deploy.sandbox.zuora.state import SANDBOX, ZuoraSandbox
@@ -28,26 +28,12 @@ def routes() -> list[web.RouteDef]:
         web.post("/_sandbox/bill-run", bill_run),
         web.post("/_sandbox/{place:accounts|invoices|payments|credit-memos|debit-memos|refunds}/{key}/{action}", act),
         web.get("/_sandbox/requests", requests),
-        web.post("/_sandbox/requests/reset", reset_requests),
         web.get("/_sandbox/callouts", callouts),
         web.post("/_sandbox/callouts", change_callouts),
         web.post("/_sandbox/callouts/send", send_callout),
-        web.get("/_sandbox/faults", faults),
-        web.post("/_sandbox/faults", order_fault),
-        web.delete("/_sandbox/faults", clear_faults),
         web.post("/_sandbox/settings", change_settings),
-        web.post("/_sandbox/tokens/revoke", revoke_tokens),
+        *common_routes(lambda request: request.app[SANDBOX]),
     ]
-
-
-async def guarded(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer what cannot be done with 422 and the reason."""
-    try:
-        return await handler(request)
-    except (SandboxError, ValueError, KeyError, TypeError, InvalidOperation) as error:
-        return json_response({"error": f"{type(error).__name__}: {error}"}, 422)
 
 
 def summary(record: Record) -> Json:
@@ -286,13 +272,6 @@ async def requests(request: web.Request) -> web.Response:
     )
 
 
-async def reset_requests(request: web.Request) -> web.Response:
-    """Count from nothing again."""
-    request.app[SANDBOX].traffic.reset()
-    request.app[SANDBOX].counts.clear()
-    return json_response({})
-
-
 async def callouts(request: web.Request) -> web.Response:
     """Counters of callouts, and with `?history=true` every attempt."""
     sender = request.app[SANDBOX].callouts
@@ -307,7 +286,7 @@ async def change_callouts(request: web.Request) -> web.Response:
     sandbox, wanted = request.app[SANDBOX], await read_json(request)
     sandbox.callouts.paused = bool(wanted.pop("paused", sandbox.callouts.paused))
     sandbox.callouts.custom_events = set(wanted.pop("customEvents", sandbox.callouts.custom_events))
-    _set(sandbox.settings, wanted)
+    set_settings(sandbox.settings, wanted)
     return await callouts(request)
 
 
@@ -320,45 +299,14 @@ async def send_callout(request: web.Request) -> web.Response:
     return json_response(sandbox.callouts.report(), 202)
 
 
-async def faults(request: web.Request) -> web.Response:
-    """Open orders and what was carried out."""
-    return json_response(request.app[SANDBOX].faults.report())
-
-
-async def order_fault(request: web.Request) -> web.Response:
-    """`{"kind", "path"?, "method"?, "times"?, "seconds"?, "status"?, "body"?}`."""
-    return json_response(dataclasses.asdict(request.app[SANDBOX].faults.order(await read_json(request))), 201)
-
-
-async def clear_faults(request: web.Request) -> web.Response:
-    """Withdraw all orders."""
-    request.app[SANDBOX].faults.clear()
-    return json_response({})
-
-
 async def change_settings(request: web.Request) -> web.Response:
     """Change settings while it runs, in camelCase: latencyMs, lagSeconds, requestsPerMinute, concurrency and so on."""
     sandbox = request.app[SANDBOX]
-    _set(sandbox.settings, await read_json(request))
+    set_settings(sandbox.settings, await read_json(request))
     sandbox.store.lag_seconds = sandbox.settings.lag_seconds
     sandbox.traffic.requests_per_window, sandbox.traffic.concurrency = (
         sandbox.settings.requests_per_minute,
         sandbox.settings.concurrency,
     )
     sandbox.traffic.window_seconds = sandbox.settings.window_seconds
-    return json_response({})
-
-
-def _set(settings: Any, wanted: Json) -> None:
-    fields = {field.name: field for field in dataclasses.fields(settings)}
-    for name, value in wanted.items():
-        own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-        if own not in fields:
-            raise SandboxError(f"there is no setting {name}")
-        setattr(settings, own, type(getattr(settings, own))(value))
-
-
-async def revoke_tokens(request: web.Request) -> web.Response:
-    """Make every token issued so far void."""
-    request.app[SANDBOX].tokens.revoke_all()
     return json_response({})

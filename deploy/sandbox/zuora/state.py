@@ -32,5 +32,9 @@ class ZuoraSandbox:
         for _ in range(settings.accounts):
             self.generator.account()
 
+    def revoke_tokens(self) -> None:
+        """Make every token issued so far void."""
+        self.tokens.revoke_all()
+
 
 SANDBOX: web.AppKey[ZuoraSandbox] = web.AppKey("sandbox", ZuoraSandbox)
