@@ -148,6 +148,9 @@ class IfsClient:
                 # A person may have copied the voucher with its text: the older one is ours.
                 if known is None or _age(number) < _age(known.number):
                     found[reference] = _found(row, number)
+            if len(chunk) > 1 and len(rows) > len(chunk):  # copies: those that are missing may have had no room
+                for missing in (reference for reference in chunk if reference not in found):
+                    found |= (await self._look_at_headers(company, [missing])).found
         return Held(found, tag)
 
     async def look_beyond_hold(self, company: str, references: Sequence[str]) -> dict[str, Found]:

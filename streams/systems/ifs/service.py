@@ -83,7 +83,9 @@ class Service:
         raise read_error(judgement, f"reading {projection}.svc/{path}")
 
     async def page(self, projection: str, path: str, query: str) -> Page:
-        """Read all rows that the query asks for, page by page, with the tag of the set (the last page's).
+        """Read all rows that the query asks for, page by page, with the tag of the set.
+
+        It is the first page's: a later one's would hide what came in between into a page that was read already.
 
         Raises:
             NotFoundError: there is no such projection or set; never to be taken for "no rows".
@@ -100,7 +102,7 @@ class Service:
                 raise read_error(judgement, f"reading {projection}.svc/{path}")
             body = _object(answer, path)
             rows += _rows(body, path)
-            tag = odata.usable_tag(answer.headers.get("ETag")) or odata.usable_tag(body.get("@odata.etag")) or tag
+            tag = tag or odata.usable_tag(answer.headers.get("ETag")) or odata.usable_tag(body.get("@odata.etag"))
             link = self._next(projection, body.get("@odata.nextLink"))
             if link is None:
                 return Page(rows, tag)
