@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from schemas.base import DocumentType, Status
-from streams.accounting.decisions import SEEN_AGAIN, Arrival, Asking, Decision, Held, Terms, moved, noted
+from streams.accounting.decisions import SEEN_AGAIN, Arrival, Asking, Decision, Held, Step, Terms, moved, noted
 from streams.accounting.evaluation import Evaluation
 from streams.accounting.ledger_document import LedgerDocument, summarised
 from streams.accounting.record_state import RecordState
@@ -80,10 +80,11 @@ def settle(state: RecordState, held: Held | None, document: LedgerDocument, aski
         if ahead is None:
             return send(state, document, result.voucher, asking, terms)
         missing, kept = held.missing if held else (), summarised(document)
-        waiting = Held(place, asking.offset, asking.event_id, (ahead,), missing, kept)
+        fetched_at = held.fetched_at if held else None  # what was captured long ago is fetched anew then, as now
+        waiting = Held(place, asking.offset, asking.event_id, (ahead,), missing, kept, fetched_at)
         return Decision(_evaluated(state, document, result.company), held=waiting)
-    if applied and result.outcome is Status.NOT_POSTED:
-        return Decision(replace(state, booked_unapplied=str(document.unapplied)))  # both sides are one account
+    if applied and result.outcome is Status.NOT_POSTED:  # both sides are one account
+        return _settled_in_ledger(replace(state, booked_unapplied=str(document.unapplied)), asking)
     return _rest(_evaluated(state, document, result.company), held, document, result, asking)
 
 
@@ -111,9 +112,9 @@ def _rest(
     if result.waits_for:
         place, keys = held.place if held else asking.offset, tuple(sorted(result.waits_for))
         kept = summarised(document) if result.outcome is Status.MAPPING_MISSING else None
-        fetched_at = asking.at if result.outcome is Status.CAPTURED else None
-        if held is not None and fetched_at is not None:
-            fetched_at = held.fetched_at or fetched_at
+        fetched_at = held.fetched_at if held else None
+        if result.outcome is Status.CAPTURED:
+            fetched_at = fetched_at or asking.at
         waiting = Held(place, asking.offset, asking.event_id, keys, result.missing, kept, fetched_at)
     before = (state.status, state.reason, held.missing if held else ())
     if before == (result.outcome, result.reason, result.missing):
@@ -184,24 +185,47 @@ def _while_on_its_way(state: RecordState, arrival: Arrival) -> Decision:
 
 
 def _while_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
-    """What is in the ledger is never posted again by itself; only a payment's U follows Zuora."""
+    decision = follow_in_ledger(state, held, arrival, terms)
+    return decision if decision.steps else noted(decision.state, decision.held, SEEN_AGAIN)
+
+
+def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
+    """What is in the ledger is never posted again by itself; only a payment's U follows Zuora.
+
+    Without steps where nothing changed. A change of U that IFS refused is sent again only where a person awaits it.
+    """
     document, at = arrival.document, arrival.asking.at
-    if document is None or document.fingerprint != state.posted_fingerprint:
+    asking, is_awaited = _asked_for(state, arrival.asking), state.awaited_by is not None
+    state = replace(state, awaited_by=None, awaited_date=None)
+    if document is None or document.fingerprint != state.posted_fingerprint or _is_partly_reversed(state, document):
         reason = GONE if document is None else CHANGED
         if (state.status, state.reason) == (Status.CHANGED_AFTER_POSTING, reason):
-            return noted(state, None, SEEN_AGAIN)
+            return Decision(state)
         return moved(state, Status.CHANGED_AFTER_POSTING, at, reason=reason)
-    back: tuple[Decision, ...] = ()
-    if state.status is Status.CHANGED_AFTER_POSTING:
-        back = (moved(state, state.status_in_ledger, at, note=POSTED_AGAIN),)
-        state = back[0].state
+    back: tuple[Step, ...] = ()
+    if state.status in {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND}:
+        again = moved(state, state.status_in_ledger, at, note=POSTED_AGAIN)
+        state, back = again.state, again.steps
     was_refused = state.status is Status.REJECTED and reference_of(state, document) == state.reference
-    if was_refused or not has_new_unapplied(state, document):
-        return back[0] if back else noted(state, held, SEEN_AGAIN)
-    decision = settle(state, held, document, arrival.asking, terms)
-    if not decision.steps and not back:
-        return noted(decision.state, decision.held, SEEN_AGAIN)
-    return replace(decision, steps=(*(told for one in back for told in one.steps), *decision.steps))
+    if not has_new_unapplied(state, document):
+        decision = _settled_in_ledger(state, asking)
+    elif was_refused and not is_awaited:
+        decision = Decision(state, held=held)
+    else:
+        decision = settle(state, held, document, asking, terms)
+    return replace(decision, steps=(*back, *decision.steps))
+
+
+def _settled_in_ledger(state: RecordState, asking: Asking) -> Decision:
+    """Return what has nothing to be booked: it waits for no mapping and for no person any more."""
+    if state.status in {Status.MAPPING_MISSING, Status.REJECTED}:
+        return moved(state, state.status_in_ledger, asking.at, note=POSTED_AGAIN)
+    return Decision(state)
+
+
+def _is_partly_reversed(state: RecordState, document: LedgerDocument) -> bool:
+    """Tell whether a correction took back some of a payment's vouchers and IFS refused to take back the rest."""
+    return document.document_type is DocumentType.PAYMENT and bool(state.standing) and state.booked_unapplied is None
 
 
 def has_new_unapplied(state: RecordState, document: LedgerDocument) -> bool:

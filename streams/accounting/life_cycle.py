@@ -24,10 +24,11 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     Status.UNCERTAIN: IN_LEDGER | {Status.REJECTED, Status.POSTING},
     # A payment's change of U is sent, or held, by itself.
     Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING, Status.READY, Status.MAPPING_MISSING}),
-    Status.MAPPING_MISSING: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
+    # What stands in IFS and only lacked a change of U: Zuora may take that change back.
+    Status.MAPPING_MISSING: _EVALUATED | IN_LEDGER | {Status.SETTLED_BY_HAND},
     Status.CAPTURED: _EVALUATED | {Status.SETTLED_BY_HAND},
     Status.NOT_POSTED: _EVALUATED,
-    Status.REJECTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING, Status.SETTLED_BY_HAND},
+    Status.REJECTED: _EVALUATED | IN_LEDGER | {Status.SETTLED_BY_HAND},
     # A record that the collector could not fetch starts anew when Zuora tells of it again.
     Status.FAILED: _EVALUATED | {Status.RECEIVED, Status.SETTLED_BY_HAND},
     Status.CHANGED_AFTER_POSTING: IN_LEDGER | {Status.POSTING, Status.SETTLED_BY_HAND},

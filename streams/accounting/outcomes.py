@@ -59,7 +59,7 @@ def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arriva
     if base is not None and newest is not None:
         dated = date.fromisoformat(state.correction_date) if state.correction_date else None
         return reverse(state, base, asked_by=state.correction or "", at=newest.asking.at, dated=dated, terms=terms)
-    done = replace(state, correction=None, correction_date=None)
+    done = replace(state, correction=None, correction_date=None, pending_offset=None)  # `newest` is what was pending
     if newest is None or newest.document is None or not newest.document.posts:
         return Decision(done)
     if newest.captured.account_id != newest.account_id:
@@ -96,7 +96,7 @@ def _reversed(known: RecordState, reversal: VoucherReversed) -> RecordState:
         vouchers=_with_number(known.vouchers, reversal),
         reversed_reference=whole if not standing else known.reversed_reference,
         posted_fingerprint=known.posted_fingerprint if standing else None,
-        booked_unapplied=known.booked_unapplied if standing else None,
+        booked_unapplied=None,  # also where more stands: until that is reversed too, nobody's U is booked
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from schemas.base import Status
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
-from streams.accounting.bookkeeping import CHANGED, GONE, settle
+from streams.accounting.bookkeeping import follow_in_ledger, settle
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
@@ -26,23 +26,15 @@ def take_replay(
     if state.status not in REPLAYABLE or state.is_on_its_way:
         return noted(state, held, f"replay: nothing to do for {state.status}")
     if wish.refetch:
-        dated = wish.date.isoformat() if wish.date else None
-        waiting = replace(state, awaited_by=newest.asking.event_id, awaited_date=dated)
+        waiting = _awaited(state, wish, newest.asking.event_id)
         return replace(noted(waiting, held, f"fetched anew: {wish.reason}"), fetch_anew=True)
-    if state.status is Status.SETTLED_BY_HAND and state.standing:
-        return _unsettled(state, newest)
-    if newest.document is None:
+    if state.standing:
+        decision = follow_in_ledger(_awaited(state, wish, newest.asking.event_id), held, newest, terms)
+    elif newest.document is None:
         return noted(state, held, "replay: the document is gone from Zuora")
-    decision = settle(state, held, newest.document, newest.asking, terms)
+    else:
+        decision = settle(state, held, newest.document, newest.asking, terms)
     return decision if decision.steps else noted(decision.state, decision.held, f"replayed: {wish.reason}")
-
-
-def _unsettled(state: RecordState, newest: Arrival) -> Decision:
-    """Undo the settlement of what is in the ledger: it is again as it stands there, or changed since."""
-    document = newest.document
-    if document is not None and document.fingerprint == state.posted_fingerprint:
-        return moved(state, state.status_in_ledger, newest.asking.at)
-    return moved(state, Status.CHANGED_AFTER_POSTING, newest.asking.at, reason=CHANGED if document else GONE)
 
 
 def take_correction(
@@ -92,6 +84,10 @@ def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, 
             dated = wish.date.isoformat() if wish.date else None
             return replace(state, status=status, settled_at=None, awaited_by=request_id, awaited_date=dated)
     return state
+
+
+def _awaited(state: RecordState, wish: ReplayRequested, request_id: str) -> RecordState:
+    return replace(state, awaited_by=request_id, awaited_date=wish.date.isoformat() if wish.date else None)
 
 
 def _by_hand(wish: SettlementRecorded) -> str:

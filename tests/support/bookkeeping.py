@@ -55,6 +55,8 @@ class World:
         self.cursors: Counter[tuple[str, int]] = Counter()
         self.posted: dict[str, VoucherPosted] = {}
         self.refuse: set[str] = set()
+        self.refuse_from: int | None = None
+        """How many vouchers IFS posts before it refuses all that come after."""
         self.now = NOW
         self._answered = 0
         self._is_answering = True
@@ -166,7 +168,7 @@ class World:
         assert isinstance(command, PostVoucher | ReverseVoucher)
         self._answered += 1
         subject = {name: getattr(command, name) for name in VoucherSubject.model_fields}
-        if command.company in self.refuse:
+        if command.company in self.refuse or len(self.posted) == self.refuse_from:
             no = VoucherRejected(
                 **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
             )

@@ -4,11 +4,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from schemas import topics
 from schemas.base import DocumentType, Status
 from schemas.mappings import PostingRuleSet
 from schemas.notifications import DocumentCaptured
-from schemas.requests import CorrectionRequested, ReplayRequested
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
 from tests.support.bookkeeping import (
     NAMES,
@@ -127,6 +129,84 @@ async def test_a_change_of_u_while_the_voucher_is_on_its_way_is_booked_after_it(
     assert len(world.commands()) == 1
     world.answer()
     await world.settle()
+    assert rows(world)[-1] == ["1510 Cr 400.00", "2420 Dr 400.00"]
+
+
+async def world_without_unapplied(*, posted_u: str, u: str) -> World:
+    """A payment is posted; its change of U waits for the account of unapplied cash."""
+    world = World()
+    world.map("A", account("A"))
+    world.map("10", cash("EUR"))
+    for each in (posted_u, u):
+        capture(world, card_payment(each))
+        await world.settle()
+    assert world.status("Payment:pay-1") is Status.MAPPING_MISSING
+    return world
+
+
+async def test_a_change_of_u_that_zuora_takes_back_while_it_is_held_is_never_booked() -> None:
+    world = await world_without_unapplied(posted_u="0", u="100.00")
+    capture(world, card_payment("0"), "applied again")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    world.map("10", unapplied())
+    await world.settle()
+    assert rows(world) == [["1930 Dr 500.00", "1510 Cr 500.00"]]
+
+
+async def test_a_held_change_of_u_ends_as_posted_when_both_its_sides_are_mapped_to_one_account() -> None:
+    world = await world_without_unapplied(posted_u="0", u="100.00")
+    world.map("10", unapplied().model_copy(update={"gl_account": "1510"}))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    assert len(world.commands()) == 1
+
+
+async def refused_change_of_u() -> World:
+    """A payment is posted with U 500.00; that 100.00 are left of it IFS has refused."""
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    world.refuse.add("10")
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.REJECTED
+    world.refuse.clear()
+    return world
+
+
+async def test_a_refused_change_of_u_that_zuora_takes_back_waits_for_nobody_any_more() -> None:
+    world = await refused_change_of_u()
+    capture(world, card_payment("500.00"), "unapplied again")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    assert len(world.commands()) == 2
+
+
+@pytest.mark.parametrize("refetch", [False, True])
+async def test_a_refused_change_of_u_is_sent_again_when_a_person_replays_it(*, refetch: bool) -> None:
+    world = await refused_change_of_u()
+    capture(world, card_payment("100.00"), "told again by Zuora alone")
+    await world.settle()
+    assert len(world.commands()) == 2
+    ask(world, "Payment:pay-1", ReplayRequested, refetch=refetch, date=date(2026, 4, 1))
+    if refetch:
+        await world.settle()
+        capture(world, card_payment("100.00"), "fetched again")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    assert world.commands()[-1].voucher_date == date(2026, 4, 1)
+    assert rows(world)[-1] == ["1510 Cr 400.00", "2420 Dr 400.00"]
+
+
+async def test_a_refused_change_of_u_that_was_settled_by_hand_is_sent_when_a_person_undoes_that() -> None:
+    world = await refused_change_of_u()
+    ask(world, "Payment:pay-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.SETTLED_BY_HAND
+    ask(world, "Payment:pay-1", ReplayRequested)
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
     assert rows(world)[-1] == ["1510 Cr 400.00", "2420 Dr 400.00"]
 
 
@@ -249,6 +329,47 @@ async def test_a_document_that_goes_from_a_to_b_and_back_is_posted_as_before() -
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.POSTED
     assert len(world.commands()) == 1
+
+
+async def test_what_changed_while_a_correction_was_on_its_way_does_not_come_back_over_what_came_later() -> None:
+    world = await changed_invoice()
+    correct(world, "Invoice:inv-1")
+    world.hold_answers()
+    await world.settle()
+    capture(world, invoice(1, "A", amount="80.00", status="Draft"))
+    await world.settle()
+    world.answer()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CORRECTED
+
+    capture(world, invoice(1, "A", amount="70.00"))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CORRECTED
+    assert world.net() == {"1510": Decimal("70.00"), "3010": Decimal("-70.00")}
+
+
+async def test_a_payment_of_which_ifs_took_back_a_part_stays_changed_though_zuora_has_it_as_posted() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    capture(world, card_payment("100.00").model_copy(update={"gone": True, "document": {}}))
+    await world.settle()
+    posted = world.history("Payment:pay-1")[-1].posted_fingerprint or ""
+    ask(world, "Payment:pay-1", CorrectionRequested, posted_fingerprint=posted, document_fingerprint="")
+    world.refuse_from = 3  # the change of U is reversed, the payment itself is not
+    await world.settle()
+    assert [posted.reference[-2:] for posted in world.posted.values()][1:] == ["-A", "-R"]
+    assert world.status("Payment:pay-1") is Status.CHANGED_AFTER_POSTING
+    world.refuse_from = None
+
+    capture(world, card_payment("100.00"), "back in Zuora")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.CHANGED_AFTER_POSTING
+    correct(world, "Payment:pay-1")
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.CORRECTED
+    assert world.net() == {"1930": Decimal(500), "1510": Decimal(-400), "2420": Decimal(-100)}
 
 
 async def test_correcting_a_payment_reverses_its_changes_of_u_too() -> None:

@@ -15,6 +15,7 @@ from streams.accounting.decisions import SEEN_AGAIN
 from tests.support.bookkeeping import (
     NAMES,
     NOW,
+    PARTITIONS,
     REQUESTS,
     World,
     account,
@@ -26,6 +27,7 @@ from tests.support.bookkeeping import (
     product,
 )
 
+CHART_COPIES = NAMES.working(topics.CHART_COPY)
 A_DAY_LATER = NOW.replace(day=NOW.day + 2)
 
 
@@ -131,6 +133,28 @@ async def test_what_was_captured_more_than_a_day_ago_is_fetched_anew_before_it_i
     capture(world, invoice(1, "A"), "fetched anew")
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+async def test_what_was_captured_long_ago_is_fetched_anew_also_when_it_has_to_wait_its_turn() -> None:
+    world = await mapped_world()
+    off = PostingRuleSet(company="*", document_type=DocumentType.PAYMENT, post=False, actor="eva", at=NOW)
+    world.map("*", off)
+    await world.settle()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    world.now = A_DAY_LATER
+    for key, mapping in (("*", off.model_copy(update={"post": True})), ("10", product("LATE"))):
+        await world.handle(world.map(key, mapping))
+        for number in range(PARTITIONS):
+            await world.handle(world.log.topics[CHART_COPIES][number][-1])
+    await world.settle()  # the rule releases the payment first, but the invoice is on its way out and before it
+    assert world.status("Invoice:inv-1") is Status.POSTED
+    assert world.status("Payment:pay-1") is Status.CAPTURED
+    assert [command.record_id for command in world.commands()] == ["Invoice:inv-1"]
+    (asked,) = world.log.all(NAMES.public(topics.NOTIFICATION))
+    assert decode(NotificationReceived, asked.value).object_id == "pay-1"
 
 
 async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters() -> None:
