@@ -1,6 +1,8 @@
 """HTTP towards a far side: bearer tokens, time-outs, bounds; every fault of the network as an error of ours."""
 
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -57,6 +59,8 @@ class FarSide(Protocol):
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - a part of the request
         is_write: bool = False,
+        leaves_within: float | None = None,
+        before_repeat: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer: ...
 
 
@@ -140,15 +144,19 @@ class HttpSession:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - aiohttp's own, which also knows what was sent
         is_write: bool = False,
+        leaves_within: float | None = None,
+        before_repeat: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """Send one request with a bearer token and return the answer, whatever its status; a 401 once more, anew.
 
         `path_or_url` lies under `base_url`, or is a whole URL of the same origin; it and `params` (a query) are sent
-        as they are, so they must be encoded. `json` may hold Decimals, which become exact numbers.
+        as they are, so they must be encoded. `json` may hold Decimals, which become exact numbers. What cannot leave
+        within `leaves_within` seconds, for want of a token or a connection, is not sent any more. `before_repeat` is
+        awaited before a request goes out a second time.
 
         Raises:
             UnauthorizedError: a fresh token was refused too, or the credentials.
-            TroubleError: not reached, not answered in time, broken off.
+            TroubleError: not reached, not answered in time, broken off; not sent in time.
             UncertainError: the same where `is_write` and the request may have arrived.
             RefusedError: the answer is longer than the bound (code `too-large`), or the URL is not the far side's.
 
@@ -158,10 +166,13 @@ class HttpSession:
         if json is not None:
             data, sent_headers = write_json(json), {"Content-Type": "application/json", **sent_headers}
         seconds = timeout or self._total_timeout
-        for _ in ("a token at hand", "a fresh one"):
+        leave_by = math.inf if leaves_within is None else time.monotonic() + leaves_within
+        for is_repeat in (False, True):
+            if is_repeat and before_repeat:
+                await before_repeat()
             token = await self._tokens.token()
             sent_headers["Authorization"] = f"Bearer {token}"
-            answer = await self._send(method, url, data, sent_headers, seconds, is_write=is_write)
+            answer = await self._send(method, url, data, sent_headers, seconds, leave_by=leave_by, is_write=is_write)
             if not self._refuses_token(answer):
                 return replace(answer, body=self._tokens.hidden(answer.body, token))
             self._tokens.reject(token)
@@ -187,7 +198,15 @@ class HttpSession:
         return url
 
     async def _send(
-        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str], seconds: float, *, is_write: bool
+        self,
+        method: str,
+        url: URL,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        seconds: float,
+        *,
+        leave_by: float,
+        is_write: bool,
     ) -> Answer:
         if self._client is None:
             raise RuntimeError("an HttpSession is used inside `async with`")
@@ -195,7 +214,10 @@ class HttpSession:
             if self._budget:
                 await self._budget.acquire()
             lost = UncertainError if is_write else TroubleError
-            timeout = aiohttp.ClientTimeout(total=seconds, connect=self._connect_timeout)
+            left = leave_by - time.monotonic()
+            if left <= 0:
+                raise TroubleError(f"not sent to {self.name}: a token or a place for it came too late")
+            timeout = aiohttp.ClientTimeout(total=seconds, connect=min(self._connect_timeout, left))
             try:
                 async with self._client.request(
                     method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False

@@ -172,6 +172,21 @@ async def test_a_token_that_is_refused_is_renewed_and_the_post_is_done_once(desk
     assert desk.sandbox.counts["tokensIssued"] == 2
 
 
+async def test_each_request_that_is_repeated_with_a_fresh_token_counts_in_the_budget(desk: Desk) -> None:
+    good = desk.sandbox.token_is_good
+
+    def only_once(request: Any) -> bool:
+        if is_good := good(request):
+            desk.sandbox.revoke_tokens()
+        return is_good
+
+    desk.sandbox.token_is_good = only_once  # type: ignore[method-assign]
+    the_posted(await desk.post(command()))
+
+    assert desk.sandbox.counts["tokensIssued"] > 4
+    assert await desk.budget.spent() - desk.budget.limit // 2 == desk.sandbox.traffic.total
+
+
 async def test_reads_in_trouble_are_tried_again(desk: Desk) -> None:
     for status in (503, 500, 502):
         desk.sandbox.faults.order({"kind": "status", "method": "GET", "status": status, "body": "<html>oops</html>"})

@@ -239,6 +239,42 @@ async def test_without_a_connection_a_write_is_certainly_not_done() -> None:
     assert not isinstance(caught.value, UncertainError)
 
 
+async def test_a_write_whose_token_comes_too_late_is_surely_not_sent() -> None:
+    seen: list[web.Request] = []
+
+    class SlowTokens(Tokens):
+        async def token(self) -> str:
+            await asyncio.sleep(0.1)
+            return await super().token()
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.Response()
+
+    async with serving(handler) as url, HttpSession(url, SlowTokens(), name="IFS Cloud") as session:
+        with pytest.raises(TroubleError, match="not sent to IFS Cloud") as caught:
+            await session.request("POST", "x", is_write=True, leaves_within=0.05)
+        assert not isinstance(caught.value, UncertainError)
+        assert seen == []
+        assert (await session.request("POST", "x", is_write=True, leaves_within=30)).status == 200
+
+
+async def test_a_write_whose_token_is_refused_and_renewed_too_late_is_not_sent_again() -> None:
+    seen: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.Response(status=401)
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.6)
+
+    async with session_to(handler) as session:
+        with pytest.raises(TroubleError, match="not sent"):
+            await session.request("POST", "x", is_write=True, leaves_within=0.5, before_repeat=slowly)
+    assert len(seen) == 1
+
+
 async def test_no_more_requests_at_a_time_than_allowed_and_each_one_counts_in_the_budget() -> None:
     inside = most = 0
 

@@ -16,7 +16,7 @@ from streams.settings import IfsSettings
 from streams.systems.bodies import write_json
 from streams.systems.ifs.errors import Judgement, Verdict, judge, lost
 from streams.systems.ifs.multipart import Part, PartAnswer, read_change_set, write_change_set
-from streams.systems.ifs.posting import GIVE_UP_MARGIN_SECONDS, SETTLE_MARGIN_SECONDS
+from streams.systems.ifs.posting import GIVE_UP_MARGIN_SECONDS, LEAVES_WITHIN_SECONDS, SETTLE_MARGIN_SECONDS
 from streams.systems.ifs.service import Service
 from streams.systems.ifs.voucher_json import Command, voucher_body
 from streams.systems.ifs.voucher_set import SET, number_told
@@ -67,7 +67,9 @@ class ChangeSetPosting:
         total = self._total_seconds(count)
         headers = {"Content-Type": content_type, "Accept": "multipart/mixed", "Prefer": f"wait={total}"}
         try:
-            answer = await self._service.write_batch(self._url, body, headers, total + GIVE_UP_MARGIN_SECONDS)
+            answer = await self._service.write_batch(
+                self._url, body, headers, total + GIVE_UP_MARGIN_SECONDS, leaves_within=LEAVES_WITHIN_SECONDS
+            )
         except FarSideError as error:
             return Booked(lost(error))
         judgement = judge(answer)

@@ -22,7 +22,11 @@ from streams.systems.ifs.voucher_json import Command
 from streams.systems.session import Answer
 
 SETTLE_MARGIN_SECONDS = 10.0
-"""IFS is told to give up this long before absence is concluded: room for a commit on its way and a token's renewal."""
+"""IFS is told to give up this long before absence is concluded: room for an intent that Kafka confirms, for the request
+to leave, and for a commit on its way."""
+LEAVES_WITHIN_SECONDS = 3.0
+"""Of a request that books: a token's renewal and a new connection take some 0.1 s. What would leave later could still
+be done after absence was concluded, so it is not sent."""
 GIVE_UP_MARGIN_SECONDS = 5.0
 """How much longer than IFS we wait ourselves, so that its 504 arrives rather than our own time-out."""
 
@@ -102,7 +106,9 @@ class BookingRequest:
         prefer = f"{preference}wait={self._wait_seconds}"
         seconds = self._wait_seconds + GIVE_UP_MARGIN_SECONDS
         try:
-            answer = await self._service.write(url, body, {**headers, "Prefer": prefer}, seconds)
+            answer = await self._service.write(
+                url, body, {**headers, "Prefer": prefer}, seconds, leaves_within=LEAVES_WITHIN_SECONDS
+            )
         except FarSideError as error:
             return lost(error), None
         judgement = judge(answer)

@@ -66,6 +66,12 @@ class Service:
         self.before_request()
         self.requests += 1
 
+    async def _admit_repeat(self) -> None:
+        """Wait for a place for a request that goes out again with a fresh token; it was begun, so no pause is asked."""
+        await self._governor.admit()
+        await self.budget.acquire()
+        self.requests += 1
+
     async def entity(self, projection: str, path: str) -> dict[str, Any] | None:
         """Read one entity by its key; None if there is none under the key.
 
@@ -117,8 +123,9 @@ class Service:
         timeout_seconds: float = READ_TIMEOUT_SECONDS,
         *,
         method: Literal["POST", "PATCH"] = "POST",
+        leaves_within: float | None = None,
     ) -> Answer:
-        """Send a write, whose place in the budget the caller took before (`admit`).
+        """Send a write, whose place in the budget the caller took before (`admit`), within so many seconds or not.
 
         Raises:
             UncertainError: it may have been done.
@@ -126,19 +133,41 @@ class Service:
 
         """
         return await self._noted(
-            await self._session.request(method, url, json=body, headers=headers, timeout=timeout_seconds, is_write=True)
+            await self._session.request(
+                method,
+                url,
+                json=body,
+                headers=headers,
+                timeout=timeout_seconds,
+                is_write=True,
+                leaves_within=leaves_within,
+                before_repeat=self._admit_repeat,
+            )
         )
 
-    async def write_batch(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+    async def write_batch(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float, *, leaves_within: float
+    ) -> Answer:
         """Send a batch that writes; the rest as with `write`."""
         return await self._noted(
-            await self._session.request("POST", url, data=body, headers=headers, timeout=timeout_seconds, is_write=True)
+            await self._session.request(
+                "POST",
+                url,
+                data=body,
+                headers=headers,
+                timeout=timeout_seconds,
+                is_write=True,
+                leaves_within=leaves_within,
+                before_repeat=self._admit_repeat,
+            )
         )
 
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
         try:
-            answer = await self._session.request("GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS)
+            answer = await self._session.request(
+                "GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS, before_repeat=self._admit_repeat
+            )
         except RefusedError as error:
             if error.code != TOO_LARGE:
                 raise
