@@ -287,8 +287,8 @@ class Carrying:
         key = command_key(task.command.command_id)
         await self.ifs.service.admit()
         await self.budget.record(at_once=True)
-        sent_at = self.clock()
-        self.commands[key] = written(Intent(sent_at=sent_at, rate=known))
+        sent_at, settle = self.clock(), self.settle.total_seconds()
+        self.commands[key] = written(Intent(sent_at=sent_at, rate=known, settle_seconds=settle))
         await task.work.confirmed()
         self.ifs.service.before_request()  # an order to pause may have come while the intent was written
         if not self.may_send(sent_at):
@@ -304,7 +304,7 @@ class Carrying:
             self.tell_uncertain(task, sent_at, created.judgement.words)
             await task.work.confirmed()
         elif verdict is Verdict.DONE and created.number is None:
-            self.commands[key] = written(Intent(sent_at=sent_at, rate=known, acknowledged=True))
+            self.commands[key] = written(Intent(sent_at=sent_at, rate=known, settle_seconds=settle, acknowledged=True))
             await task.work.confirmed()
         elif verdict is not Verdict.DONE:
             log.info("IFS did not take a voucher", verdict=verdict.value, words=created.judgement.words)

@@ -20,7 +20,8 @@ class Intent(Model):
     acknowledged: bool = False
     """IFS answered that it was done, without a number."""
     settle_seconds: float | None = None
-    """How long after it was sent it may still be done, where many in one request may take longer than one."""
+    """How long after it was sent it may still be done: many in one request may take longer than one, and the setting
+    may be shorter by the time that it is looked for. None in entries of before: as long as any single one."""
 
 
 class PostedOutcome(Model):

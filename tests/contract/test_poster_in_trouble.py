@@ -124,6 +124,15 @@ async def test_after_a_crash_before_the_post_the_next_poster_waits_and_then_send
     assert desk.progress == ["uncertain", "posting"]
 
 
+async def test_a_post_settles_as_long_as_it_was_sent_with_also_where_the_setting_is_shorter_by_now(desk: Desk) -> None:
+    desk.fault("commit-late", seconds=1)
+    with pytest.raises(CrashError):
+        await desk.post(command(), crash_at=2, settle_seconds=3)
+
+    posted = the_posted(await desk.post(command(), settle_seconds=0.2))
+    assert (posted.found, len(desk.vouchers())) == (True, 1)
+
+
 # --- others write, IFS is busy ----------------------------------------------------------------------------------------
 
 
