@@ -70,6 +70,15 @@ IFS_DATABASE = {
     "ORA-00060": Verdict.DATABASE,
     "ORA-01013": Verdict.DATABASE,
     "ORA-01722": Verdict.REFUSED,
+    "ORA-03113": Verdict.UNCERTAIN,
+    "ORA-03135": Verdict.UNCERTAIN,
+    "ORA-17002": Verdict.UNCERTAIN,
+    "ORA-17410": Verdict.UNCERTAIN,
+    "ORA-25408": Verdict.UNCERTAIN,
+    "ORA-20000": Verdict.REFUSED,
+    "ORA-20999": Verdict.REFUSED,
+    "ORA-21000": Verdict.DATABASE,
+    "ORA-30006": Verdict.DATABASE,
 }
 ZUORA_STATUSES: dict[int, type[FarSideError]] = {
     302: TroubleError,

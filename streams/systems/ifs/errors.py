@@ -56,6 +56,12 @@ BY_NUMBER: dict[int, Verdict] = {
     20113: Verdict.BUSY,  # FND_LOCKED, "please retry"
     20114: Verdict.STALE,  # FND_MODIFIED: changed between the tag's check and the row's lock
     1722: Verdict.REFUSED,  # not a number: no try will change that
+    # IFS lost its own connection to the database, so it does not know either whether the commit went through.
+    3113: Verdict.UNCERTAIN,  # end-of-file on communication channel
+    3135: Verdict.UNCERTAIN,  # connection lost contact
+    17002: Verdict.UNCERTAIN,  # I/O error of the driver
+    17410: Verdict.UNCERTAIN,  # no more data to read from socket
+    25408: Verdict.UNCERTAIN,  # can not safely replay call
 }
 BY_CODE: dict[str, Verdict] = {
     "MI_MODIFIED_ERROR": Verdict.BUSY,  # projection metadata renewed after a deployment; passes in seconds
@@ -90,8 +96,8 @@ BY_STATUS: dict[int, Verdict] = {
     504: Verdict.UNCERTAIN,
     501: Verdict.REFUSED,
 }
-_FIRST_BUSINESS_NUMBER = 20_000
-"""ORA-20000 to 20999 are raised by IFS's own rules; lower numbers are the database's."""
+_BUSINESS_NUMBERS = range(20_000, 21_000)
+"""Raised by IFS's own rules (Oracle leaves them to applications); all others are the database's, such as ORA-30006."""
 
 _ORA = re.compile(r"ORA-(?P<number>\d{4,5}):\s*(?:(?P<lu>\w+)\.(?P<key>\w+):\s*)?(?P<text>[^\n]*)")
 _TAG = re.compile(r"<[^>]*>")
@@ -160,7 +166,7 @@ def _verdict(status: int, code: str | None, number: int | None, key: str | None)
     if key in BY_KEY:
         return BY_KEY[key]
     if number is not None:
-        other = Verdict.REFUSED if number >= _FIRST_BUSINESS_NUMBER else Verdict.DATABASE
+        other = Verdict.REFUSED if number in _BUSINESS_NUMBERS else Verdict.DATABASE
         return BY_NUMBER.get(number, other)
     if code in BY_CODE:
         return BY_CODE[code]
