@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 Results = dict[str, Outcome | Delayed]
 """What came of commands, by their ids; those that are not in it stay where they are, to be taken up again soon."""
 
+TURNS_TILL_LARGER = 50
+"""In a row without a batch refused as a whole; where IFS takes none at all that costs a request in a hundred."""
 NOT_DONE_LATER = frozenset({Verdict.STALE, Verdict.BUSY, Verdict.UNAUTHORIZED})
 """Says nothing about any voucher: the same again, later."""
 
@@ -58,6 +60,9 @@ class Batching:
 
     def __init__(self, carrying: Carrying, size: int) -> None:
         self.size = size
+        """How many go together now: fewer than configured after a batch was refused as a whole, until it has gone well."""
+        self._most = size
+        self._good_turns = 0
         self._carrying = carrying
         self._turn: Sequence[Task] = ()
 
@@ -67,6 +72,7 @@ class Batching:
         Where something is in trouble that is nobody's own, the first takes it and the others stay. Raises like
         `Carrying.carry`.
         """
+        self._grow()
         results: Results = {}
         if len(tasks) == 1:
             return {tasks[0].command.command_id: await self._carrying.carry(tasks[0])}
@@ -325,8 +331,15 @@ class Batching:
         task.standing = replace(task.standing, busy=busy)
         self._delay(results, task, Pause(busy, judgement.retry_after), judgement.words)
 
+    def _grow(self) -> None:
+        """Try larger batches again after many good turns: a gateway may have minded one voucher's words, or a moment."""
+        self._good_turns += 1
+        if self.size < self._most and self._good_turns > TURNS_TILL_LARGER:
+            self.size, self._good_turns = min(self._most, self.size * 2), 0
+            log.info("larger batches are tried again", size=self.size)
+
     def _shrink(self, tried: int, words: str) -> None:
-        self.size = max(1, tried // 2)
+        self.size, self._good_turns = max(1, tried // 2), 0
         log.warning(
             "IFS does not take batches of this size; smaller ones from now on", tried=tried, size=self.size, words=words
         )
