@@ -60,7 +60,7 @@ class Batching:
 
     def __init__(self, carrying: Carrying, size: int) -> None:
         self.size = size
-        """How many go together now: fewer than configured after a batch was refused as a whole, until it has gone well."""
+        """How many go together now: fewer than configured for some time after a batch was refused as a whole."""
         self._most = size
         self._good_turns = 0
         self._carrying = carrying
@@ -332,7 +332,7 @@ class Batching:
         self._delay(results, task, Pause(busy, judgement.retry_after), judgement.words)
 
     def _grow(self) -> None:
-        """Try larger batches again after many good turns: a gateway may have minded one voucher's words, or a moment."""
+        """Try larger batches again after many good turns: a gateway may have minded the words of one voucher."""
         self._good_turns += 1
         if self.size < self._most and self._good_turns > TURNS_TILL_LARGER:
             self.size, self._good_turns = min(self._most, self.size * 2), 0

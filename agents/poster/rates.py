@@ -1,13 +1,13 @@
 """The rate that a voucher is posted at: the one that its command knows, else the one that IFS Cloud has."""
 
 from agents.poster.trouble import CannotPostError, NotPossibleError
-from schemas.errors import UnreadableError
+from schemas.errors import ForbiddenError, NotFoundError, RefusedError, UnreadableError
 from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher
 from streams.accounting.conversion import SAME_CURRENCY, Rate
 from streams.accounting.money import decimals
 from streams.systems.ifs.basics import Company, UnusableRateError
 from streams.systems.ifs.client import Found, IfsClient
-from streams.systems.ifs.refusals import CURRENCY, PARALLEL_CURRENCY, RATE_MISSING
+from streams.systems.ifs.refusals import CURRENCY, PARALLEL_CURRENCY, RATE_MISSING, RATES_NOT_READABLE
 from streams.systems.ifs.voucher_json import Command
 
 
@@ -21,7 +21,7 @@ class Rates:
         """Return the rate to post at; what IFS has for a date is kept for minutes, so asking twice costs nothing.
 
         Raises:
-            NotPossibleError: the company keeps a parallel currency, or there is no rate that may be used.
+            NotPossibleError: the company keeps a parallel currency, or there is no rate that may be used or read.
 
         """
         if company.parallel_currency:
@@ -45,9 +45,17 @@ class Rates:
         """Return the rate that a voucher has which another poster created, under another app id or with lost tables.
 
         Raises:
-            CannotPostError: neither its rows nor IFS's rates tell it.
+            CannotPostError: neither its rows nor IFS's rates tell it. It is in IFS, so it is never rejected for that.
 
         """
+        try:
+            return await self._of_found(command, company, found)
+        except (NotPossibleError, ForbiddenError, NotFoundError, RefusedError) as error:
+            raise CannotPostError(
+                f"voucher {command.reference} is in IFS, but its rate cannot be told: {error}"
+            ) from error
+
+    async def _of_found(self, command: Command, company: Company, found: Found) -> KnownRate:
         if isinstance(command, ReverseVoucher):
             return command.known_rate
         if command.known_rate is not None:
@@ -74,6 +82,8 @@ class Rates:
             return await self._ifs.basics.rate(company, command.currency_type, command.currency, command.rate_date)
         except (UnusableRateError, UnreadableError) as error:
             raise NotPossibleError(CURRENCY, str(error)) from error
+        except (ForbiddenError, NotFoundError, RefusedError) as error:  # no reason to stop for those without rates
+            raise NotPossibleError(RATES_NOT_READABLE, str(error)) from error
 
 
 def _known(company: Company, rate: Rate) -> KnownRate:

@@ -9,6 +9,7 @@ import pytest
 
 from agents.poster.budget import UNRECORDED_MOST
 from agents.poster.state import SPENT_KEY, Spent, written
+from agents.poster.trouble import CannotPostError
 from schemas import topics
 from schemas.base import utc_now
 from schemas.vouchers import VoucherPosted, VoucherRejected
@@ -66,6 +67,37 @@ async def test_a_company_with_inverted_quotation_gets_the_amounts_that_ifs_itsel
 async def test_without_a_rate_on_or_before_the_date_the_command_is_rejected(desk: Desk) -> None:
     rejected = the_rejected(await desk.post(command(currency="USD", rate_date=date(2024, 12, 31))))
     assert (rejected.reason, desk.posts) == ("currency-rate-missing", 0)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_where_rates_may_not_be_read_only_documents_that_need_one_are_rejected(desk: Desk, status: int) -> None:
+    no_rates = {"kind": "status", "path": "CurrencyRateSet", "status": status, "body": "no", "times": 9}
+    desk.sandbox.faults.order(no_rates)
+    foreign, own = command("INV1-A", currency="USD", account_id="A"), command("INV2-B", account_id="B")
+    rejected, posted = await desk.post(foreign, own)
+
+    assert isinstance(rejected, VoucherRejected)
+    assert (rejected.reference, rejected.reason) == ("INV1-A", "currency-rates-not-readable")
+    assert isinstance(posted, VoucherPosted)
+
+
+@pytest.mark.parametrize("batch_size", [1, 50])
+async def test_a_voucher_that_is_there_at_a_rate_that_cannot_be_told_is_never_rejected_nor_are_others_with_it(
+    desk: Desk, batch_size: int
+) -> None:
+    foreign, own = command("INV1-A", currency="USD", account_id="A"), command("INV2-B", account_id="B")
+    await desk.post(foreign)
+    desk.table.durable.clear()  # as under another app id
+    desk.sent.clear()
+    no_rows = {"kind": "status", "path": "VoucherRowsAnalysis", "status": 404, "body": "no", "times": 9}
+    no_rate = '{"value": [{"Company": "10", "CurrencyType": "1", "CurrencyCode": "USD", "CurrencyRate": 0}]}'
+    desk.sandbox.faults.order(no_rows)
+    desk.sandbox.faults.order({"kind": "status", "path": "CurrencyRateSet", "status": 200, "body": no_rate, "times": 9})
+
+    async with desk.poster(batch_size=batch_size) as poster:
+        with pytest.raises(CannotPostError, match="INV1-A is in IFS, but its rate cannot be told"):
+            await desk.hand(poster, foreign, own)
+    assert desk.outcomes == []
 
 
 async def test_a_company_with_a_parallel_currency_is_rejected(desk: Desk) -> None:

@@ -89,6 +89,11 @@ RATE_MISSING = Explanation(
     "currency-rate-missing",
     f"IFS has no currency rate that is valid on the document's date: enter it in IFS, {_REPLAY}.",
 )
+RATES_NOT_READABLE = Explanation(
+    "currency-rates-not-readable",
+    "IFS does not let its service user read currency rates, which this document needs: have CurrencyRatesHandling "
+    f"granted, {_REPLAY}.",
+)
 PARALLEL_CURRENCY = Explanation(
     "parallel-currency",
     "The company keeps a parallel currency, which this connector does not post to: map the account to another company, "
