@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agents.poster import batching
 from deploy.sandbox.ifs import batch
 from schemas.base import Model, utc_now
 from schemas.requests import PostingPaused, PostingResumed
@@ -323,21 +322,6 @@ async def test_where_batches_are_not_offered_every_voucher_goes_alone() -> None:
         await post(desk, *commands)
         assert one_voucher_each(desk, commands)
         assert of_the_set(desk)["batch"] == 3  # of 8, of 4, of 2, and never again
-
-
-async def test_after_one_voucher_whose_batch_a_gateway_refuses_batches_become_large_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batching, "TURNS_TILL_LARGER", 2)
-    desk.fault("status", status=403, body="<html>request blocked</html>", times=4)  # of 8, 4 and 2 with it, and alone
-    async with desk.poster(batch_size=8) as poster:
-        await desk.hand(poster, *vouchers(8))
-        assert names(desk.outcomes, VoucherRejected) == ["INVA0x1"]
-        for number in range(9):
-            desk.sandbox.traffic.reset()
-            await desk.hand(poster, *(voucher(f"B{number}x{each}x") for each in range(8)))
-    assert of_the_set(desk) == {"look": 1, "batch": 1}
-    assert len(names(desk.outcomes)) == 7 + 9 * 8
 
 
 async def test_a_look_that_is_not_answered_costs_one_voucher_a_wait_and_the_others_go_on(desk: Desk) -> None:

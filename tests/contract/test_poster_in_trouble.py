@@ -13,6 +13,7 @@ from schemas.errors import ConnectorError, SettingsError
 from schemas.vouchers import VoucherPosted
 from tests.support.fakes import CrashError, FakeWork, fake_event
 from tests.support.posting import COMMANDS, LEDGER, LOOKS, Desk, command, open_desk, the_posted, the_rejected
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(params=["voucher-set", "entry-assistant"])
@@ -131,6 +132,21 @@ async def test_a_post_settles_as_long_as_it_was_sent_with_also_where_the_setting
 
     posted = the_posted(await desk.post(command(), settle_seconds=0.2))
     assert (posted.found, len(desk.vouchers())) == (True, 1)
+
+
+async def test_a_poster_that_is_stopped_at_a_draft_does_not_stay_to_clean_up() -> None:
+    async with open_desk(posting="entry-assistant") as desk, desk.poster() as poster:
+        hanging = {"kind": "hang", "path": r"VoucherPostingArray|RemoveTempVoucher|CleanupVirtualEntity", "times": 99}
+        desk.sandbox.faults.order(hanging)
+        handing = asyncio.create_task(desk.hand(poster, command()))
+
+        async def begun() -> bool:
+            return any("VoucherPostingArray" in each["path"] for each in desk.sandbox.faults.carried_out)
+
+        await eventually(begun, bool)
+        handing.cancel()
+        done, _ = await asyncio.wait({handing}, timeout=1)  # a worker waits no longer for a cancelled handler
+        assert done
 
 
 # --- others write, IFS is busy ----------------------------------------------------------------------------------------

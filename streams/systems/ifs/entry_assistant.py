@@ -2,7 +2,7 @@
 
 A draft is made, changed to the voucher's type, user group and date, and given its rows; all of that is virtual, in no
 other set and of no consequence. One bound action, CreateVoucher, then books header and rows in one transaction: the
-only request that can be uncertain. The draft is cleaned up whatever came of it.
+only request that can be uncertain. The draft is cleaned up whatever came of it, unless the poster is stopped just then.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class EntryAssistantPosting:
     async def prepared(
         self, command: Command, rows: Sequence[VoucherRow], rate: Rate, tag: str | None
     ) -> AsyncIterator[Send]:
-        """Make a draft with all rows; it is cleaned up on leaving, however that comes about. Needs no tag."""
+        """Make a draft with all rows; it is cleaned up on leaving, but where a stop cannot wait. Needs no tag."""
         del tag
         draft = await self._new(command)
         try:
@@ -73,8 +73,10 @@ class EntryAssistantPosting:
             for row in rows:
                 await self._add(draft, command, row, rate)
             yield partial(self._create, command, draft)
-        finally:
+        except Exception:
             await self._clean_up(draft)
+            raise
+        await self._clean_up(draft)
 
     async def demand_offered(self) -> None:
         """Read the projection's service document: drafts of others cannot be read, and none is made for a check."""
