@@ -11,7 +11,8 @@ from streams.systems.ifs.service import Service
 
 BUCKET_SECONDS = 5
 UNRECORDED_MOST = 20
-"""Requests that a predecessor may have made since its last record: a few steps of a few requests."""
+"""Requests that a predecessor may have made since its last record that Kafka confirmed; half of them are recorded at
+once, as the rows of a long draft are."""
 STEPS_PER_RECORD = 5
 
 
@@ -49,6 +50,11 @@ class RecordedBudget:
     def forget(self) -> None:
         """Take over once more: another poster may have had the table in between, and spent from the same budget."""
         self._requests = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many requests are not recorded that a successor might count too few."""
+        return self._requests is not None and self._service.requests - self._counted >= UNRECORDED_MOST // 2
 
     async def record(self, *, at_once: bool = False) -> None:
         """Write down what the last minute holds: `at_once`, else every few steps."""

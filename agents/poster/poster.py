@@ -72,7 +72,9 @@ class Poster:
         self._pauses = pauses or Pauses()
         self._behind = behind
         self._company = EVERY_COMPANY
+        self._in_hand: Work | None = None
         ifs.service.before_request = lambda: self._pauses.demand(self._company)
+        ifs.service.on_admitted = self._record_in_time
         self._budget = RecordedBudget(ifs.service, commands, clock)
         self._room = WaitingRoom(waiting, most=most_waiting)
         self._breaker = Breaker(back_off or BackOff())
@@ -282,7 +284,7 @@ class Poster:
         """Take commands of one company to their outcomes, which are written and told; or return how they wait (on)."""
         if not tasks:
             return {}
-        self._company = tasks[0].command.company
+        self._company, self._in_hand = tasks[0].command.company, tasks[0].work
         answered, requests = self._service.answered, self._service.requests
         results = await self._batching.carry(tasks)
         ended = sum(not isinstance(result, Delayed) for result in results.values())
@@ -301,6 +303,13 @@ class Poster:
             elif result is not None:
                 self._note(task, result)
         return results
+
+    async def _record_in_time(self) -> None:
+        """Let what is spent be known to a successor also where one command takes many requests."""
+        if self._budget.is_behind and self._in_hand:
+            with handling(self._in_hand):
+                await self._budget.record(at_once=True)
+                await self._in_hand.confirmed()
 
     def _note(self, task: Task, outcome: Outcome) -> None:
         with handling(task.work):

@@ -1,5 +1,6 @@
 """The poster by way of IFS's voucher entry assistant: drafts count for nothing, creating is done once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
@@ -9,15 +10,18 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from agents.poster.state import SPENT_KEY, Spent, written
 from schemas.vouchers import VoucherNumber, VoucherRow
 from streams.accounting.conversion import SAME_CURRENCY
 from streams.settings import IfsSettings
 from streams.systems.ifs import entry_assistant
 from streams.systems.ifs.client import IfsClient
+from streams.systems.ifs.entry_assistant import EntryAssistantPosting
 from streams.systems.ifs.errors import Verdict
 from streams.systems.ifs.posting import Created, NotPreparedError
 from streams.systems.ifs.service import budget_of, connected, token_source
 from streams.systems.ifs.set_up import Result, Terms, check_company
+from tests.support.fakes import CrashError
 from tests.support.posting import ROWS, Desk, command, open_desk, the_posted, the_rejected
 from tests.support.servers import serving
 
@@ -34,6 +38,32 @@ async def desk() -> AsyncIterator[Desk]:
 
 def requests(desk: Desk, method: str) -> int:
     return desk.sandbox.traffic.by_endpoint[f"{method} {ASSISTANT}"]
+
+
+async def test_a_poster_that_dies_in_the_middle_of_a_long_draft_leaves_a_count_of_what_it_has_spent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 60
+    rows = tuple(ROWS[number % 4].model_copy(update={"text": str(number)}) for number in range(many))
+    add, added = EntryAssistantPosting._add, []
+
+    async def add_until_death(*of_row: Any) -> None:
+        await add(*of_row)
+        added.append(of_row)
+        if len(added) == many - 5:
+            raise CrashError
+
+    desk.table.durable[SPENT_KEY] = written(Spent(requests={}))
+    monkeypatch.setattr(EntryAssistantPosting, "_add", add_until_death)
+    monkeypatch.setattr(EntryAssistantPosting, "_clean_up", lambda *_: asyncio.sleep(0))
+    async with desk.poster() as poster:
+        with pytest.raises(CrashError):
+            await desk.hand(poster, command(rows=rows, rest_row=0))
+    spent = desk.sandbox.traffic.total
+
+    async with desk.poster() as poster:
+        await desk.tick(poster)
+        assert await desk.budget.spent() >= spent > many
 
 
 # --- the straight way -------------------------------------------------------------------------------------------------

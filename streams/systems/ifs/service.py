@@ -1,6 +1,6 @@
 """One tenant of IFS Cloud: its projections asked within the rate budget, its answers as rows or errors of ours."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,6 +54,8 @@ class Service:
         """Requests whose answer shows that IFS is at work: it did or refused what was asked, whatever it was."""
         self.before_request: Callable[[], None] = lambda: None
         """Called when a request has its place in the budget; what it raises keeps the request from being made."""
+        self.on_admitted: Callable[[], Awaitable[None]] = _nothing
+        """Awaited when a request has been counted that is about to be made."""
 
     def url(self, projection: str, path: str) -> str:
         """Return the address of an entity set or entity, without a query."""
@@ -63,8 +65,9 @@ class Service:
         """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
         await self._governor.admit()
         await self.budget.acquire()
-        self.before_request()
         self.requests += 1
+        await self.on_admitted()
+        self.before_request()
 
     async def _admit_repeat(self) -> None:
         """Wait for a place for a request that goes out again with a fresh token; it was begun, so no pause is asked."""
@@ -200,6 +203,10 @@ class Service:
             except ValueError as error:
                 raise TroubleError("IFS's link to the next page is not a URL") from error
         return encoded if encoded.startswith("/") else self.url(projection, encoded)
+
+
+async def _nothing() -> None:
+    """Do nothing."""
 
 
 def _object(answer: Answer, path: str) -> dict[str, Any]:
