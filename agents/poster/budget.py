@@ -11,8 +11,10 @@ from streams.systems.ifs.service import Service
 
 BUCKET_SECONDS = 5
 UNRECORDED_MOST = 20
-"""Requests that a predecessor may have made since its last record that Kafka confirmed; half of them are recorded at
-once, as the rows of a long draft are."""
+"""Requests that a predecessor may have made since its last record that Kafka confirmed."""
+RECORD_AT_ONCE = 15
+"""Requests that are not recorded: then they are, and confirmed, also where one command takes many, such as a long
+draft. A usual voucher takes less between its records."""
 STEPS_PER_RECORD = 5
 
 
@@ -54,7 +56,7 @@ class RecordedBudget:
     @property
     def is_behind(self) -> bool:
         """Whether so many requests are not recorded that a successor might count too few."""
-        return self._requests is not None and self._service.requests - self._counted >= UNRECORDED_MOST // 2
+        return self._requests is not None and self._service.requests - self._counted >= RECORD_AT_ONCE
 
     async def record(self, *, at_once: bool = False) -> None:
         """Write down what the last minute holds: `at_once`, else every few steps."""

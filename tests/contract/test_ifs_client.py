@@ -279,7 +279,7 @@ def _awaiting(tenant: Tenant) -> Any:
             NUMBER,
         ),
         (201, {"Company": "10", "VoucherNo": 0}, {}, None),
-        (200, None, {}, None),
+        (204, None, {}, None),
     ],
     ids=["body", "location", "no number yet", "nothing"],
 )

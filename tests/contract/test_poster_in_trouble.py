@@ -48,8 +48,9 @@ async def test_a_committed_voucher_whose_answer_is_lost_is_found(desk: Desk, kin
         {"kind": "slow", "seconds": 30},
         {"kind": "status", "status": 500, "body": ""},
         {"kind": "status", "status": 502, "body": "<html><h1>Bad Gateway</h1></html>"},
+        {"kind": "status", "status": 200, "body": ""},
     ],
-    ids=["cut connection", "time-out", "500 without a word", "gateway page"],
+    ids=["cut connection", "time-out", "500 without a word", "gateway page", "200 without a word"],
 )
 async def test_a_voucher_that_was_not_committed_is_sent_again_after_the_settle_time(
     desk: Desk, fault: dict[str, Any]

@@ -119,8 +119,8 @@ class BookingRequest:
 
 
 def _is_of_ifs(answer: Answer) -> bool:
-    """Tell an answer that says "done" from the page of a gateway, which says nothing of what IFS did."""
-    if answer.status == HTTPStatus.CREATED or not answer.body:
+    """Tell an answer that says "done" from a gateway's page, or its 200 without a word, which say nothing of IFS."""
+    if answer.status in (HTTPStatus.CREATED, HTTPStatus.NO_CONTENT):
         return True
     try:
         return isinstance(answer.json(), dict)
