@@ -7,9 +7,12 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import hypothesis
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 
 from agents.demo import children, setting
 from streams.settings import Settings
@@ -70,6 +73,35 @@ def own_ports() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(children, "FREE_PORTS", children.FREE_PORTS[WORKER::WORKERS])
         patch.setattr(setting, "CONSOLE_PORT", 0)  # any: all would prefer the same one
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kafka_connections_end_with_their_loop() -> Iterator[None]:
+    """Close what aiokafka leaves open, such as a connection that is cancelled while it asks its first question.
+
+    A process of ours goes on, and the garbage collector closes it. A test's event loop is closed before that: whichever
+    test runs by then would fail for a socket that is not its own.
+    """
+    opened: WeakSet[AIOKafkaConnection] = WeakSet()
+    connect, close = AIOKafkaConnection.connect, asyncio.SelectorEventLoop.close
+
+    async def connect_and_remember(self: AIOKafkaConnection) -> Any:
+        opened.add(self)
+        return await connect(self)
+
+    def close_with_connections(self: asyncio.SelectorEventLoop) -> None:
+        left = [one for one in opened if one._loop is self and one._writer is not None]
+        for connection in left:
+            connection._writer.transport.abort()
+            connection.close()
+        if left:
+            self.run_until_complete(asyncio.sleep(0))
+        close(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AIOKafkaConnection, "connect", connect_and_remember)
+        patch.setattr(asyncio.SelectorEventLoop, "close", close_with_connections)
         yield
 
 
