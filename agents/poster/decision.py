@@ -13,6 +13,9 @@ from streams.systems.ifs.posting import Created
 
 FAST_STALE_TRIES = 3
 """Stale tags in a row answered by an immediate fresh read; from then on with back-off, others are writing a lot."""
+EAGER_LOOKS = 6
+"""Looks in vain, over all POSTs of a command, until the next comes with back-off alone: some 30 s after the first POST.
+A complete look takes five requests, and a few vouchers that IFS never answers must not use up what all may ask."""
 DATABASE_TRIES = 3
 """Database errors in a row (a deadlock, a cancelled statement) before a person is asked."""
 
@@ -123,7 +126,8 @@ def _after_look(standing: Standing, seen: Looked, settle: timedelta) -> tuple[St
         settled_at = standing.sent_at + (standing.settle or settle)
         if seen.began_at < settled_at:
             looks = standing.looks + 1
-            return replace(standing, looks=looks), Look(complete=True, pause=Pause(looks, until=settled_at))
+            until = settled_at if looks <= EAGER_LOOKS else None
+            return replace(standing, looks=looks), Look(complete=True, pause=Pause(looks, until=until))
         if standing.acknowledged:
             return standing, Stopped(
                 "IFS answered that a voucher was created, but it is in none of the places where we look: are "
@@ -131,7 +135,7 @@ def _after_look(standing: Standing, seen: Looked, settle: timedelta) -> tuple[St
             )
     if standing.duplicate:
         return standing, Rejected(standing.duplicate)
-    return replace(standing, sent_at=None, settle=None, looks=0), Post(seen.tag, absent_after=standing.sent_at)
+    return replace(standing, sent_at=None, settle=None), Post(seen.tag, absent_after=standing.sent_at)
 
 
 def _after_answer(standing: Standing, seen: Answered) -> tuple[Standing, Step]:

@@ -1,5 +1,6 @@
 """What the poster does next."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,6 +24,7 @@ from streams.systems.ifs.client import Found
 from streams.systems.ifs.errors import Judgement, Verdict
 from streams.systems.ifs.posting import Created
 from streams.systems.ifs.refusals import OTHER
+from streams.systems.retry import BackOff
 
 SENT = datetime(2026, 7, 3, 12, 0, tzinfo=UTC)
 SETTLE = timedelta(seconds=30)
@@ -74,6 +76,29 @@ def test_absence_counts_only_in_a_look_that_began_when_ifs_had_given_up() -> Non
     standing, step = decide(uncertain, looked(after_seconds=30, complete=True), SETTLE)
     assert step == Post('W/"tag"', absent_after=SENT)
     assert standing.sent_at is None
+
+
+def test_a_voucher_whose_posts_never_get_an_answer_is_looked_for_ever_more_seldom() -> None:
+    back_off = BackOff(jitter=0)
+    now = SENT
+    standing, step = decide(Standing(), answered(Verdict.UNCERTAIN), SETTLE)
+    counted: list[Counter[str]] = []
+    for hour in (1, 2):
+        counted.append(Counter())
+        while now < SENT + timedelta(hours=hour):
+            counted[-1][type(step).__name__] += 1
+            if isinstance(step, Look):
+                if step.pause:
+                    seconds = timedelta(seconds=back_off.wait(step.pause.attempt))
+                    now = min(now + seconds, max(step.pause.until or now + seconds, now))
+                standing, step = decide(standing, Looked(now, complete=True, found=None, tag=None), SETTLE)
+            else:
+                lost = Created(Judgement(Verdict.UNCERTAIN, 500, "words", OTHER))
+                standing, step = decide(standing, Answered(now, lost), SETTLE)
+    first, second = counted
+    assert 50 < first["Post"] < 65  # about one a minute, as all else in trouble
+    assert first["Look"] < 130
+    assert second["Look"] == 2 * second["Post"]
 
 
 def test_a_done_without_a_number_is_looked_for_and_never_sent_again() -> None:
