@@ -14,6 +14,8 @@ from schemas.topics import POSTING_PACE, WAITING_ENTRY
 
 MOST_WAITING = 5_000
 """Commands; when as many wait, the poster stops reading. At 2 kB each that is 10 MB of memory."""
+MOST_WAITING_BYTES = 64 * 2**20
+"""Of commands that wait, likewise: those of invoices with thousands of items have a megabyte each."""
 
 _COMMAND = "command/"
 
@@ -55,7 +57,9 @@ class WaitingRoom:
         self._table = table
         self._most = most
         self._accounts: dict[str, list[Waiting]] = {}
-        self._commands: set[str] = set()
+        self._commands: dict[str, int] = {}
+        """Who waits, and how many bytes the command has."""
+        self._bytes = 0
         self._served: dict[str, int] = {}
         self._turns = 0
         self.is_loaded = False
@@ -66,18 +70,20 @@ class WaitingRoom:
     @property
     def is_full(self) -> bool:
         """Whether no further command may come in."""
-        return len(self) >= self._most
+        return len(self) >= self._most or self._bytes >= MOST_WAITING_BYTES
 
     def load(self) -> None:
         """Read the table anew; first of all, and after anything that was broken off."""
         self.forget()
-        kept = set()
+        entries, kept = [], {}
         for key, value in self._table.items():
             if key.startswith(WAITING_ENTRY):
-                self._enter(Waiting.model_validate_json(value))
+                entries.append(Waiting.model_validate_json(value))
             elif key != POSTING_PACE:
-                kept.add(key.removeprefix(_COMMAND))
-        for command_id in kept - self._commands:  # a crash came between the two writes
+                kept[key.removeprefix(_COMMAND)] = len(value)
+        for entry in entries:
+            self._enter(entry, kept.pop(entry.command_id, 0))
+        for command_id in kept:  # a crash came between the two writes
             del self._table[_COMMAND + command_id]
         self.is_loaded = True
 
@@ -85,6 +91,7 @@ class WaitingRoom:
         """Forget what is in memory: the table may say something else."""
         self._accounts.clear()
         self._commands.clear()
+        self._bytes = 0
         self.is_loaded = False
 
     def has(self, command_id: str) -> bool:
@@ -99,7 +106,7 @@ class WaitingRoom:
         """Let a command wait, behind those of its account."""
         self._table[_COMMAND + entry.command_id] = command
         self._table[WAITING_ENTRY + entry.command_id] = written(entry)
-        self._enter(entry)
+        self._enter(entry, len(command))
 
     def update(self, entry: Waiting) -> None:
         """Keep what has changed about one that waits already."""
@@ -111,7 +118,7 @@ class WaitingRoom:
         """Let one go; the next of its account comes to the front."""
         del self._table[WAITING_ENTRY + entry.command_id]
         del self._table[_COMMAND + entry.command_id]
-        self._commands.discard(entry.command_id)
+        self._bytes -= self._commands.pop(entry.command_id, 0)
         rest = [one for one in self._accounts[entry.account_id] if one.command_id != entry.command_id]
         if rest:
             self._accounts[entry.account_id] = rest
@@ -147,6 +154,7 @@ class WaitingRoom:
     def _heads(self, may: Callable[[str], bool]) -> Iterator[Waiting]:
         return (queue[0] for queue in self._accounts.values() if may(queue[0].company))
 
-    def _enter(self, entry: Waiting) -> None:
+    def _enter(self, entry: Waiting, size: int) -> None:
         insort(self._accounts.setdefault(entry.account_id, []), entry, key=lambda one: one.offset)
-        self._commands.add(entry.command_id)
+        self._commands[entry.command_id] = size
+        self._bytes += size

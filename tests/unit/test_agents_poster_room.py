@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
+import agents.poster.room
 from agents.poster.breaker import ACCOUNTS_IN_A_ROW, PROBES_PER_COMMAND, Breaker
 from agents.poster.room import Waiting, WaitingRoom
 from streams.systems.retry import BackOff
@@ -36,6 +39,21 @@ def turns(room: WaitingRoom, at: datetime) -> list[str]:
         order.append(turn.command_id)
         room.remove(turn)
     return order
+
+
+def test_a_few_large_commands_fill_the_room_also_as_the_next_poster_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents.poster.room, "MOST_WAITING_BYTES", 1000)
+    table, large = FakeTable(), waiting(2, "B")
+    room = room_of(waiting(1, "A"), table=table)
+    assert not room.is_full
+    room.put(large, bytes(1000))
+    assert room.is_full
+
+    found = WaitingRoom(cast("Any", table))
+    found.load()
+    assert (found.is_full, len(found)) == (True, 2)
+    found.remove(large)
+    assert not found.is_full
 
 
 def test_the_first_of_an_account_holds_up_those_behind_it_and_nobody_else() -> None:
