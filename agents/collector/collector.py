@@ -36,7 +36,7 @@ LARGEST_DOCUMENT_BYTES = 15 * 1024 * 1024
 NOT_FOUND_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
 """Between tries of a document that Zuora told of and cannot find yet; the last one repeats."""
 NOT_FOUND_AFTER = timedelta(minutes=10)
-"""After the callout; a document that is not there by then is not coming."""
+"""After the callout; a document that is not there by then, and not at six tries, is not coming."""
 GONE_DELAYS_SECONDS = (2.0, 5.0)
 """Between the three times that Zuora has to say itself, in a row, that a document captured before does not exist: a
 replica that lags, or an answer of one moment, must not have a standing voucher told of as `gone from Zuora`."""

@@ -88,12 +88,16 @@ class Errand:
         )
 
     def again(self, now: Time, delays: tuple[float, ...], longest: timedelta) -> FetchLater | None:
-        """Return the next try, a delay later each time, the last `longest` after the callout; then None."""
+        """Return the next try, a delay later each time, the last `longest` after the callout; then None.
+
+        Each delay is waited once however old the callout is: after hours without Zuora all of them are old, and what
+        has just come up again may deny for a moment what is there.
+        """
         deadline = self.notification.received_at + longest
-        if now >= deadline:
-            return None
         delay = timedelta(seconds=delays[min(max(self.attempt, 0), len(delays) - 1)])
-        return self._later(min(now + delay, deadline), denials=0)
+        if now < deadline:
+            return self._later(min(now + delay, deadline), denials=0)
+        return self._later(now + delay, denials=0) if self.attempt < len(delays) else None
 
     def denied(self, now: Time, delays: tuple[float, ...]) -> FetchLater | None:
         """Return the next try of a document that Zuora has just denied; None once each delay was waited in vain.

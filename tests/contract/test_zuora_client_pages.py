@@ -162,6 +162,31 @@ async def test_a_refund_whose_payment_is_not_there_comes_without_it() -> None:
     assert fetched.renewed == ()
 
 
+@pytest.mark.parametrize(
+    ("denied", "kind"),
+    [
+        ("/payments/p1", DocumentType.REFUND),
+        ("/parts", DocumentType.PAYMENT),
+        ("/invoices/i1", DocumentType.ADJUSTMENT),
+        ("/items", DocumentType.ADJUSTMENT),
+    ],
+)
+async def test_what_some_proxy_denies_is_not_left_out_of_a_document(denied: str, kind: DocumentType) -> None:
+    def script(request: web.Request) -> Any:
+        if denied in request.path:
+            return web.Response(status=404, text="<html>no route</html>")
+        if "/parts" in request.path:
+            return {"success": True, "parts": []}
+        if "/invoice-item-adjustment/" in request.path:
+            return {"Id": "8ad0", "AccountId": "acc", "InvoiceId": "i1"}
+        return {**HEADER, "id": request.path.rpartition("/")[2], "paymentId": "p1"}
+
+    async with zuora(script) as (client, _):
+        with pytest.raises(NotFoundError) as caught:
+            await client.fetch(kind, "8ad0")
+    assert not isinstance(caught.value, NoSuchObjectError)
+
+
 async def test_a_document_that_never_rests_is_trouble_after_some_rounds() -> None:
     count = 0
 

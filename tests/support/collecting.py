@@ -8,7 +8,7 @@ from agents.collector.collector import Collector
 from agents.collector.object_state import ObjectState
 from schemas.audit import RecordStatusChanged
 from schemas.base import DocumentType, Status
-from schemas.notifications import DocumentCaptured, NotificationReceived
+from schemas.notifications import DocumentCaptured, FetchLater, NotificationReceived
 from schemas.topics import AUDIT, DOCUMENT, NOTIFICATION, TopicNames
 from streams.log.messages import Message
 from streams.systems.zuora.captured import Account, Fetched
@@ -87,10 +87,13 @@ class Scene:
         await self.collector.on_fetch_later(as_event(message), work)  # type: ignore[arg-type]
         return work
 
-    async def notify_and_follow(self) -> list[FakeWork]:
-        """Notify, and carry out the later try that comes of it, and that of that one, until there is none."""
-        works = [await self.notify()]
+    async def notify_and_follow(self, event: FakeEvent | None = None) -> list[FakeWork]:
+        """Notify, and carry out the later try that comes of it, at its time, and that of that one, to the last."""
+        works = [await self.notify(event)]
         while messages := works[-1].to(LATER):
+            later = decoded(messages[0])
+            assert isinstance(later, FetchLater)
+            self.clock.now = max(self.clock.now, later.not_before)
             works.append(await self.later(messages[0]))
         return works
 

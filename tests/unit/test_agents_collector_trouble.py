@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agents.collector import collector as collector_module
-from agents.collector.collector import LARGEST_DOCUMENT_BYTES
+from agents.collector.collector import LARGEST_DOCUMENT_BYTES, NOT_FOUND_DELAYS_SECONDS
 from schemas.base import Status
 from schemas.errors import ForbiddenError, NotFoundError, RefusedError
 from schemas.notifications import FetchLater
@@ -73,6 +73,26 @@ async def test_what_is_not_there_ten_minutes_after_its_callout_has_failed() -> N
     assert 8 <= tries <= 12
     assert statuses(work) == [(Status.RECEIVED, Status.FAILED)]
     assert reason(work) == "not found in Zuora"
+
+
+async def test_what_one_answer_denies_long_after_its_callout_has_not_failed() -> None:
+    """Zuora or we were away for hours: what is asked for then is denied by what has just come up, for a moment."""
+    for denial in (NoSuchObjectError("no"), NotFoundError("<html>")):
+        scene = Scene(denial, invoice())
+        scene.clock.now = NOON + timedelta(hours=3)
+        works = await scene.notify_and_follow()
+
+        assert [len(documents(work)) for work in works] == [0, 1]
+        assert statuses(works[-1]) == [(Status.RECEIVED, Status.FETCHED)]
+
+
+async def test_what_is_denied_again_and_again_long_after_its_callout_has_failed() -> None:
+    scene = Scene(NoSuchObjectError("no"))
+    scene.clock.now = NOON + timedelta(hours=3)
+    works = await scene.notify_and_follow()
+
+    assert len(works) == 1 + len(NOT_FOUND_DELAYS_SECONDS)
+    assert reason(works[-1]) == "not found in Zuora"
 
 
 async def test_a_record_that_failed_begins_anew_when_it_is_told_of_again() -> None:
@@ -156,13 +176,13 @@ KNOWN = {
 
 async def test_a_record_captured_before_is_gone_once_zuora_has_said_so_three_times() -> None:
     scene = Scene(GONE).knowing(**KNOWN)
-    scene.clock.now = NOON + timedelta(days=30)  # of a replay
+    scene.clock.now = replayed_at = NOON + timedelta(days=30)
     works = await scene.notify_and_follow()
 
     assert [documents(work) for work in works[:-1]] == [[], []]
-    assert [decoded(work.to(LATER)[0]).not_before - scene.clock.now for work in works[:-1]] == [  # type: ignore[union-attr]
+    assert [decoded(work.to(LATER)[0]).not_before - replayed_at for work in works[:-1]] == [  # type: ignore[union-attr]
         timedelta(seconds=2),
-        timedelta(seconds=5),
+        timedelta(seconds=7),
     ]
     assert [message.key for message in works[-1].to(DOCUMENT)] == [b"acc-1", b"acc-2"]
     gone = documents(works[-1])[0]

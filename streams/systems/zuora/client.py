@@ -15,7 +15,7 @@ from streams.systems.session import TOO_LARGE, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 from streams.systems.zuora.accounts import AccountCache
 from streams.systems.zuora.captured import LONGEST_TEXT, OF_THE_ANSWER, Account, Fetched, as_text
-from streams.systems.zuora.errors import checked, refuses_token
+from streams.systems.zuora.errors import NoSuchObjectError, checked, refuses_token
 from streams.systems.zuora.kinds import KINDS, Kind, Related, Rows
 
 T = TypeVar("T")
@@ -168,13 +168,16 @@ class ZuoraClient:
         raise TroubleError(f"Zuora: {before[kind.id]} changed {MOST_ROUNDS} times while it was fetched")
 
     async def _rows(self, rows: Rows, path: str) -> list[dict[str, Any]]:
-        """Fetch the rows of a document that is there; that they are not found says nothing of the document."""
+        """Fetch the rows of a document that is there; that they are not found says nothing of the document.
+
+        That there are none is believed of Zuora alone: some proxy's 404 would leave them out.
+        """
         try:
             found = await self._all(path, rows.name)
             for row in found:
                 await self._complete_taxes(row)
         except NotFoundError as error:
-            if rows.may_be_absent:
+            if rows.may_be_absent and isinstance(error, NoSuchObjectError):
                 return []
             raise NotFoundError(f"Zuora has the document, but not {path}", status=error.status) from error
         return found
@@ -198,7 +201,7 @@ class ZuoraClient:
         kind = KINDS[related.document_type]
         try:
             document[related.kept_as] = await (self._document if related.whole else self._header)(kind, key)
-        except NotFoundError:
+        except NoSuchObjectError:
             document[related.kept_as] = None
             return None
         return (related.document_type, key) if related.renewed else None
