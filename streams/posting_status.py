@@ -1,6 +1,9 @@
 """How posting stands: what is paused, what is still to be carried out, and when that will be done."""
 
+from collections import Counter
 from datetime import datetime, timedelta
+
+from pydantic import BaseModel
 
 from schemas.base import Model, Time
 from schemas.requests import PostingPaused
@@ -26,6 +29,12 @@ class Pace(Model):
     at: Time
 
 
+class _Entry(BaseModel):
+    """What counts here of an entry of the waiting room."""
+
+    company: str
+
+
 class PostingStatus(Model):
     """What `posting status` tells."""
 
@@ -34,6 +43,8 @@ class PostingStatus(Model):
     """Commands without an outcome, those in the waiting room among them."""
     waiting: int
     """Commands in the poster's waiting room: in trouble, behind one of their account, or of a paused company."""
+    held: int
+    """Of those in the waiting room, the ones of companies that are paused: no time until clear counts them."""
     requests_per_minute: int
     """The limit that holds: the configured one less the reserve, or a lower one that the poster has learnt."""
     configured_per_minute: int
@@ -41,7 +52,7 @@ class PostingStatus(Model):
     requests_per_voucher: float
     """As it was lately; where nothing was posted lately, as it is with full batches."""
     seconds_until_clear: float | None
-    """At that limit, were nothing new to come; None while all is paused, and nothing would ever be done."""
+    """At that limit, were nothing new to come; None while all of it is paused, and nothing would ever be done."""
     clear_at: Time | None
 
 
@@ -77,17 +88,22 @@ def requests_expected(batch_size: int) -> float:
 
 
 def status_of(
-    book: PauseBook, not_taken: int, waiting: int, pace: Pace, *, configured: int, now: datetime
+    book: PauseBook, not_taken: int, waiting: Counter[str], pace: Pace, *, configured: int, now: datetime
 ) -> PostingStatus:
-    """Put together how posting stands; `configured` is the limit, in requests a minute, that was not learnt."""
-    backlog = not_taken + waiting
-    paused = backlog > 0 and book.pause_of_all is not None
+    """Put together how posting stands; `waiting` counts by company who is in the waiting room.
+
+    `configured` is the limit, in requests a minute, that was not learnt.
+    """
+    backlog = not_taken + waiting.total()
+    held = sum(many for company, many in waiting.items() if book.pause_of(company))
+    goes_on = 0 if book.pause_of_all else backlog - held
     limit = min(pace.requests_per_minute, configured)
-    seconds = None if paused else backlog * pace.requests_per_voucher * 60.0 / limit
+    seconds = None if backlog and not goes_on else goes_on * pace.requests_per_voucher * 60.0 / limit
     return PostingStatus(
         paused=tuple(book.pauses),
         backlog=backlog,
-        waiting=waiting,
+        waiting=waiting.total(),
+        held=held,
         requests_per_minute=limit,
         configured_per_minute=configured,
         requests_per_voucher=pace.requests_per_voucher,
@@ -96,14 +112,16 @@ def status_of(
     )
 
 
-async def _waiting(kafka: KafkaSettings, names: TopicNames) -> tuple[int, Pace | None]:
-    """Count who waits, and read the pace: the entries of the poster's table, as its changelog has them."""
-    entries: set[bytes] = set()
+async def _waiting(kafka: KafkaSettings, names: TopicNames) -> tuple[Counter[str], Pace | None]:
+    """Count who waits by company, and read the pace: the entries of the poster's table, as its changelog has them."""
+    companies: dict[bytes, str] = {}
     pace = None
     async for batch in read_to_end(kafka, [names.changelog("poster", "waiting")], {}):
         for record in batch.records:
             if record.key is not None and record.key.startswith(WAITING_ENTRY.encode()):
-                (entries.add if record.value is not None else entries.discard)(record.key)
+                companies.pop(record.key, None)
+                if record.value is not None:
+                    companies[record.key] = _Entry.model_validate_json(record.value).company
             elif record.key == POSTING_PACE.encode() and record.value is not None:
                 pace = Pace.model_validate_json(record.value)
-    return len(entries), pace
+    return Counter(companies.values()), pace

@@ -77,7 +77,9 @@ def _lines(found: PostingStatus) -> list[str]:
     if found.clear_at is None or found.seconds_until_clear is None:
         return [*lines, "clear: not before posting is resumed"]
     minutes = found.seconds_until_clear / 60
-    return [*lines, f"clear: in about {minutes:,.0f} min ({found.clear_at:%Y-%m-%d %H:%MZ}), if nothing new comes"]
+    held = f"; {found.held:,} of paused companies not counted" if found.held else ""
+    when = f"{minutes:,.0f} min ({found.clear_at:%Y-%m-%d %H:%MZ})"
+    return [*lines, f"clear: in about {when}, if nothing new comes{held}"]
 
 
 def _learnt(found: PostingStatus) -> str:

@@ -45,13 +45,20 @@ def test_the_backlog_is_what_the_poster_has_not_acknowledged(zuora_ifs: ZuoraIfs
     changelog = cluster.names.changelog("poster", "waiting")
     room = [
         Message(changelog, key, value)
-        for key, value in ((b"command/a", b"x"), (b"waiting/a", b"x"), (b"waiting/b", b"x"), (b"waiting/a", None))
+        for key, value in (
+            (b"command/a", b"x"),
+            (b"waiting/a", b'{"company": "10"}'),
+            (b"waiting/b", b'{"company": "10"}'),
+            (b"waiting/a", None),
+        )
     ]
     asyncio.run(send_all(cluster.kafka, commands + room, client_id="test"))
 
     told = json.loads(zuora_ifs("posting", "status", "--json"))
     assert (told["backlog"], told["waiting"], told["requestsPerMinute"]) == (95, 1, 950)
     assert told["secondsUntilClear"] == 12.0
+    zuora_ifs("posting", "pause", "--company", "10", "--reason", "x")
+    assert "; 1 of paused companies not counted" in zuora_ifs("posting", "status")
     assert zuora_ifs("posting", "pause", "--reason", "x")
     assert "clear: not before posting is resumed" in zuora_ifs("posting", "status")
 

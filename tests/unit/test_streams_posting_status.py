@@ -1,5 +1,6 @@
 """How orders to pause and resume add up, and when the backlog will be clear."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -65,16 +66,26 @@ def pace(per_minute: int = 950, per_voucher: float = 2.0) -> Pace:
 def test_the_backlog_takes_what_its_vouchers_take_at_the_limit_that_holds(
     not_taken: int, waiting: int, found: Pace, seconds: float
 ) -> None:
-    status = status_of(PauseBook(), not_taken, waiting, found, configured=950, now=NOW)
+    status = status_of(PauseBook(), not_taken, Counter({"10": waiting}), found, configured=950, now=NOW)
     assert (status.backlog, status.waiting) == (not_taken + waiting, waiting)
     assert (status.seconds_until_clear, status.clear_at) == (seconds, NOW + timedelta(seconds=seconds))
 
 
 def test_while_all_is_paused_a_backlog_is_never_clear() -> None:
     book = book_of(order(PostingPaused, "*"))
-    clear = [status_of(book, backlog, 0, pace(), configured=950, now=NOW).clear_at for backlog in (5, 0)]
+    clear = [status_of(book, backlog, Counter(), pace(), configured=950, now=NOW).clear_at for backlog in (5, 0)]
     assert clear == [None, NOW]
 
 
+def test_what_waits_of_a_paused_company_is_in_the_backlog_and_in_no_time_until_it_is_clear() -> None:
+    book, waiting = book_of(order(PostingPaused, "10")), Counter({"10": 4_000, "20": 75})
+
+    status = status_of(book, 400, waiting, pace(), configured=950, now=NOW)
+    assert (status.backlog, status.waiting, status.held, status.seconds_until_clear) == (4_475, 4_075, 4_000, 60.0)
+
+    only_paused = status_of(book, 0, Counter({"10": 4_000}), pace(), configured=950, now=NOW)
+    assert (only_paused.backlog, only_paused.held, only_paused.clear_at) == (4_000, 4_000, None)
+
+
 def test_a_limit_that_was_learnt_above_what_is_configured_by_now_does_not_count() -> None:
-    assert status_of(PauseBook(), 1, 0, pace(950), configured=400, now=NOW).requests_per_minute == 400
+    assert status_of(PauseBook(), 1, Counter(), pace(950), configured=400, now=NOW).requests_per_minute == 400

@@ -10,7 +10,8 @@ function amount(posting) {
   if (!posting.clearAt) return `${first} Nothing is posted until a person lets posting go on.`;
   const learnt = posting.requestsPerMinute < posting.configuredPerMinute ? ", which is as many as IFS takes now" : "";
   const pace = `${number.format(posting.requestsPerMinute)} requests a minute${learnt}`;
-  return `${first} Done at about ${time.format(new Date(posting.clearAt))} UTC, at ${pace}, if nothing new comes.`;
+  const held = posting.held ? ` Not counted: ${number.format(posting.held)} of companies that are paused.` : "";
+  return `${first} Done at about ${time.format(new Date(posting.clearAt))} UTC, at ${pace}, if nothing new comes.${held}`;
 }
 
 function pause(one) {
