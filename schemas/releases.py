@@ -1,6 +1,6 @@
 """The bookkeeper's words to itself, on topics of our own: what is released next, what went to another account."""
 
-from schemas.base import Model, Whole
+from schemas.base import Model, Time, Whole
 
 
 class ReleaseNext(Model):
@@ -19,3 +19,5 @@ class HandedOver(Model):
 
     record_id: str
     from_account_id: str
+    fetched_at: Time | None = None
+    """Of the document that says so: which of two accounts' partitions has read on further is told by that."""

@@ -1,19 +1,23 @@
 """What happens before a partition's first event: its memory is made from its tables, or its tables from the log.
 
 Tables that are empty (a new app id, a lost changelog) are built first from all mappings and rules, then from all
-outcomes, then from all requests of people, up to the ends seen at the start. Otherwise a replay would meet yesterday's
-documents under no rules at all, and post again what it does not know to be posted, or to be booked by hand.
+outcomes, then from all requests of people, up to the ends seen at the start; and of a record that has several
+documents it is noted which is the newest. Otherwise a replay would meet yesterday's documents under no rules at all, or
+under those of today though they were edited or cancelled since, and post again what it does not know to be posted, or
+to be booked by hand.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 import structlog
 
-from agents.bookkeeper.bookkeeper import Bookkeeper, event_name
+from agents.bookkeeper.bookkeeper import Bookkeeper, captured_in, event_name
 from agents.bookkeeper.partition import Partition
-from agents.bookkeeper.rows import BUILT, mapping_row, row_name
+from agents.bookkeeper.rows import BUILT, mapping_row, record_of, row_name
 from agents.runtime import Work
 from schemas import topics
 from schemas.envelope import decode_any
@@ -23,12 +27,16 @@ from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import remember
+from streams.accounting.record_state import RecordState
 from streams.accounting.wishes import remember_wish
 from streams.log.messages import key_text
 from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
 
 log = structlog.get_logger(__name__)
+
+WRITTEN_AT_ONCE = 5_000
+"""Rows of one work, so that what is written and not yet confirmed stays small."""
 
 OpenWork = Callable[[int], AbstractAsyncContextManager[Work]]
 ReadTopic = Callable[[str, Collection[int] | None], AsyncIterator[list[LogRecord]]]
@@ -71,8 +79,9 @@ class Beginning:
         answered = await self._outcomes(numbered, open_work)
         await self._requests(numbered, open_work, answered)
         for partition in new:
+            await self._documents(partition, open_work)
             async with open_work(partition.number):
-                partition.tables.releases[BUILT] = b"%d" % partition.requests_from
+                partition.note_requests(partition.requests_from)
 
     async def _mappings(self) -> Mappings:
         """Read the newest version of every mapping and rule; a version is an offset, so the last one read is newest."""
@@ -101,6 +110,26 @@ class Beginning:
                 async with open_work(number):
                     _remember_requests(new[number], own, self._bookkeeper.partition_count, answered)
                 new[number].requests_from = own[-1].offset + 1
+
+    async def _documents(self, partition: Partition, open_work: OpenWork) -> None:
+        newest: dict[str, int] = {}
+        several: set[str] = set()
+        async for records in self._read(self._names.public(topics.DOCUMENT), [partition.number]):
+            for record in records:
+                name = _document_row(record, self._bookkeeper.partition_count)
+                if name is None:
+                    continue
+                if name in newest:
+                    several.add(name)
+                newest[name] = record.offset
+        names = iter(several)
+        while some := list(islice(names, WRITTEN_AT_ONCE)):
+            async with open_work(partition.number):
+                for name in some:
+                    account_id, record_id = record_of(name)
+                    state = partition.state(account_id, record_id) or RecordState.blank(account_id)
+                    if state.document_offset < newest[name]:
+                        partition.tables.records[name] = replace(state, newest_offset=newest[name]).to_json()
 
 
 def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int) -> Answered:
@@ -135,6 +164,15 @@ def _remember_requests(partition: Partition, records: Iterable[LogRecord], parti
         after = remember_wish(state, wish, event_name(record), answered=is_answered)
         if after is not None and after != state:
             partition.tables.records[name] = after.to_json()
+
+
+def _document_row(record: LogRecord, partitions: int) -> str | None:
+    """Return the row of a document's record; None for one that the stream will put among the dead letters."""
+    try:
+        check_partition(record, partitions)
+        return row_name(key_text(record), captured_in(record).record_id)
+    except UnreadableError:
+        return None
 
 
 def _readable_key(record: LogRecord, partitions: int) -> str | None:

@@ -1,6 +1,7 @@
 """The bookkeeper's agent: which event leads to which decision."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 from agents.bookkeeper.logged import Logged, ReadValues
@@ -113,11 +114,8 @@ class Bookkeeper:
     # --- documents ---------------------------------------------------------------------------------------------------
 
     async def _on_document(self, event: Event, work: Work, partition: Partition) -> None:
-        captured = decode(DocumentCaptured, event.value)
+        captured, account_id = captured_in(event), key_text(event)
         record_id = captured.record_id
-        if record_id != record_id_of(captured.document_type, captured.document_id):
-            raise UnreadableError("its record id is not that of its type and document id")
-        account_id = key_text(event)
         state, held = partition.state(account_id, record_id), partition.held(account_id, record_id)
         asking = Asking(event.offset, event_name(event), self._clock())
         try:
@@ -133,9 +131,14 @@ class Bookkeeper:
         handed = decode(HandedOver, event.value)
         account_id = key_text(event)
         state = partition.state(account_id, handed.record_id) or RecordState.blank(account_id)
-        newest = await self._newest(partition, state, event_name(event)) if state.document_offset >= 0 else None
-        decision = take_over(state, newest, partition.terms)
-        self._carry_out(event, work, handed.record_id, decision)
+        if event.offset <= state.handed_over_offset:
+            return
+        has_come = state.document_offset >= max(state.newest_offset, 0)
+        newest = await self._newest(partition, state, event_name(event)) if has_come else None
+        held = partition.held(account_id, handed.record_id)
+        decision = take_over(state, held, newest, handed.fetched_at, partition.terms)
+        told = replace(decision.state, handed_over_offset=event.offset)
+        self._carry_out(event, work, handed.record_id, replace(decision, state=told))
 
     # --- mappings and releases ---------------------------------------------------------------------------------------
 
@@ -233,6 +236,7 @@ class Bookkeeper:
         _check_key(event, wish.account_id)
         if event.offset < partition.requests_from:
             return
+        partition.note_requests(event.offset + 1)
         name = event_name(event)
         state = partition.state(wish.account_id, wish.record_id)
         if state is None:
@@ -243,6 +247,8 @@ class Bookkeeper:
             partition.carry_out(work, teller, wish.record_id, decision, name)
 
     async def _wished(self, partition: Partition, state: RecordState, wish: Request, name: str) -> Decision:
+        if state.handed_to is not None:  # a line in its history from here would hide what the other account tells
+            raise UnreadableError(f"{wish.record_id} belongs to Zuora account {state.handed_to} now: ask again")
         held = partition.held(wish.account_id, wish.record_id)
         newest = await self._newest(partition, state, name)
         match wish:
@@ -253,14 +259,16 @@ class Bookkeeper:
             case CorrectionRequested():
                 standing = state.standing
                 base = await self._logged.voucher(partition.number, standing[-1].offset) if standing else None
-                return take_correction(state, wish, newest, base, partition.terms)
+                return take_correction(state, held, wish, newest, base=base, terms=partition.terms)
             case SettlementRecorded():
                 return take_settlement(state, held, wish, newest)
         raise UnreadableError(f"{type(wish).__name__} is no request")
 
     async def _newest(self, partition: Partition, state: RecordState, asked_by: str) -> Arrival:
         """Return a record's newest document, read again from the log, as it is asked for by `asked_by`."""
-        offset = state.document_offset if state.pending_offset is None else state.pending_offset
+        offset = max(state.document_offset, state.newest_offset)
+        if state.pending_offset is not None:
+            offset = state.pending_offset
         captured, document = await self._logged.captured(partition.number, offset)
         return Arrival(Asking(offset, asked_by, self._clock()), state.account_id, captured, document)
 
@@ -292,6 +300,14 @@ def _mapping(event: Event) -> Model:
     if event.key != key.encode():
         raise UnreadableError(f"a {type(model).__name__} is keyed by its account or company, here {key}")
     return model
+
+
+def captured_in(event: Origin) -> DocumentCaptured:
+    """Return the document in a record of `zuora.document.v1`."""
+    captured = decode(DocumentCaptured, event.value)
+    if captured.record_id != record_id_of(captured.document_type, captured.document_id):
+        raise UnreadableError("its record id is not that of its type and document id")
+    return captured
 
 
 def event_name(event: Origin) -> str:

@@ -38,7 +38,7 @@ class Partition:
         self.waiting = Waiting()
         self.terms = terms(self)
         self.requests_from = 0
-        """Offset in `connector.request.v1`: what lies before it was dealt with before this state was built."""
+        """Offset in `connector.request.v1`: what lies before it was dealt with, here or before this state was built."""
 
     def load(self) -> None:
         """Read who waits; inside a work of this partition."""
@@ -50,6 +50,11 @@ class Partition:
                 self.requests_from = int(row)
             else:
                 self.waiting.running[key] = read_release(row)
+
+    def note_requests(self, offset: int) -> None:
+        """Note up to where requests were dealt with: a wish of long ago never undoes what was wished for since."""
+        self.requests_from = offset
+        self.tables.releases[BUILT] = b"%d" % offset
 
     def state(self, account_id: str, record_id: str) -> RecordState | None:
         """Return what is remembered of a record of an account."""

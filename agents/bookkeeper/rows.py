@@ -23,8 +23,8 @@ HELD_BYTES_MAX = 2_048
 """A held record of more bytes keeps its document's offset only and is read again at its release."""
 
 BUILT = "built"
-"""Key in `releases` that says that a partition's new state has been built, and with which requests (the offset after
-the last of them); no waiting key is called so."""
+"""Key in `releases` that says that a partition's new state has been built, and up to which request people were heard
+(the offset after it); no waiting key is called so."""
 
 
 @dataclass(frozen=True, slots=True)

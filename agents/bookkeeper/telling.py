@@ -75,7 +75,9 @@ class Teller:
 
     def _hand_over(self, record_id: str, decision: Decision, account_id: str, cause: str) -> Message:
         """Tell the partition of the account that a document moved to that it may go on with it."""
-        handed = HandedOver(record_id=record_id, from_account_id=decision.state.account_id)
+        handed = HandedOver(
+            record_id=record_id, from_account_id=decision.state.account_id, fetched_at=decision.handed_over_as_of
+        )
         name = event_id("handed-over", record_id, account_id, cause)
         return event_message(
             self._names.working(topics.HANDED_OVER),

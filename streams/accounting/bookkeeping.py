@@ -5,7 +5,7 @@ ids, and never counts.
 """
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from schemas.base import DocumentType, Status
@@ -28,10 +28,22 @@ def take_document(state: RecordState | None, held: Held | None, arrival: Arrival
     if state is not None and arrival.asking.offset <= state.document_offset:
         return _fill_in(state, held, arrival)
     known = _described(state, arrival)
-    if arrival.captured.account_id != arrival.account_id and not arrival.captured.gone:
-        return _elsewhere(state, known, arrival)
+    # New state does nothing for an old document where a newer one is in the log: it might be sent under mappings that
+    # came later, though Zuora took it back since.
+    is_past = state is not None and arrival.asking.offset < state.newest_offset
+    if _is_elsewhere(known, arrival) and not (is_past and (known.standing or known.settled_at)):
+        return _elsewhere(state, known, held, arrival)
+    if is_past:
+        return Decision(known, held=held)
     if known.is_awaiting_hand_over:
         return Decision(known)
+    return _here(state, known, held, arrival, terms)
+
+
+def _here(
+    state: RecordState | None, known: RecordState, held: Held | None, arrival: Arrival, terms: Terms
+) -> Decision | None:
+    """Decide about a document of this account."""
     if state is None and arrival.document is None:
         return None
     if known.is_on_its_way:
@@ -49,17 +61,30 @@ def take_pending(state: RecordState, arrival: Arrival, terms: Terms) -> Decision
     return take_document(before, None, arrival, terms)
 
 
-def take_over(state: RecordState, arrival: Arrival | None, terms: Terms) -> Decision:
-    """Go on with a document that another account's partition handed over; it may not have arrived here yet."""
-    if arrival is None or arrival.document is None:
-        return Decision(replace(state, is_handed_over=True, handed_to=None))
+def take_over(
+    state: RecordState, held: Held | None, arrival: Arrival | None, as_of: datetime | None, terms: Terms
+) -> Decision:
+    """Go on with a document that another account's partition handed over, for its state `as_of` when it was fetched.
+
+    That state may not have arrived here yet, or a later one may have, by which the document belongs elsewhere again.
+    What neither waited here nor was given away from here is at work already: it is told twice.
+    """
     known = replace(state, is_handed_over=True, is_awaiting_hand_over=False, handed_to=None)
-    return settle(known, None, arrival.document, arrival.asking, terms)
+    if arrival is None:
+        return Decision(known, held=held)
+    if not state.is_awaiting_hand_over and state.handed_to is None:
+        return Decision(state, held=held)
+    if arrival.document is None:
+        return moved(known, Status.NOT_POSTED, arrival.asking.at, reason=GONE)
+    if arrival.captured.account_id == arrival.account_id:
+        return settle(known, None, arrival.document, arrival.asking, terms)
+    has_read_on = as_of is None or arrival.captured.fetched_at >= as_of
+    return give_away(known, arrival) if has_read_on else Decision(known)
 
 
 def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arrival, reason: str) -> Decision | None:
     """Decide about a document that accounting cannot read: it fails, unless something of it was sent before."""
-    if state is not None and arrival.asking.offset <= state.document_offset:
+    if state is not None and arrival.asking.offset < max(state.document_offset + 1, state.newest_offset):
         return None
     known = _described(state, arrival)
     if known.is_on_its_way or known.standing:
@@ -150,6 +175,7 @@ def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
         amount=known.amount if captured.amount is None else format(captured.amount, "f"),
         document_offset=asking.offset,
         document_event=asking.event_id,
+        newest_offset=known.newest_offset if asking.offset < known.newest_offset else -1,
         fingerprint=arrival.document.fingerprint if arrival.document else "",
         is_awaiting_hand_over=(known.is_awaiting_hand_over or _was_elsewhere(known, arrival))
         and not known.is_handed_over,
@@ -158,20 +184,35 @@ def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
 
 def _was_elsewhere(known: RecordState, arrival: Arrival) -> bool:
     """Whether the document came here from another account, whose partition has not handed it over yet."""
-    is_new = not known.document_event and not known.standing
-    return known.handed_to is not None or (is_new and bool(arrival.captured.former_account_ids))
+    # What was sent from here, or ended by a person here, had been handed over by then, whatever new state knows of it.
+    was_here = known.document_event or known.reference or known.settled_at or known.awaited_by
+    return known.handed_to is not None or (not was_here and bool(arrival.captured.former_account_ids))
 
 
-def _elsewhere(state: RecordState | None, known: RecordState, arrival: Arrival) -> Decision | None:
+def _is_elsewhere(known: RecordState, arrival: Arrival) -> bool:
+    """Whether a document belongs to another account; one that is gone has its last one's id, and may never have."""
+    is_other = arrival.captured.account_id != arrival.account_id
+    return is_other and (not arrival.captured.gone or known.handed_to is not None)
+
+
+def _elsewhere(state: RecordState | None, known: RecordState, held: Held | None, arrival: Arrival) -> Decision | None:
     """Decide about a document that belongs to another account now."""
     if known.is_on_its_way:
         return _while_on_its_way(known, arrival)
     if known.standing:
         return moved(known, Status.CHANGED_AFTER_POSTING, arrival.asking.at, reason=ACCOUNT_CHANGED)
-    if state is not None and state.handed_to is not None:
+    if state is not None and (state.handed_to is not None or state.is_awaiting_hand_over):
         return Decision(known)
+    if state is not None and state.status is Status.SETTLED_BY_HAND and state.awaited_by is None:
+        return noted(known, held, SEEN_AGAIN)
+    return give_away(known, arrival)
+
+
+def give_away(known: RecordState, arrival: Arrival) -> Decision:
+    """Hand a document of which nothing is left here over to the account that it belongs to now."""
     new_account = arrival.captured.account_id
-    return Decision(replace(known, handed_to=new_account, is_handed_over=False), hand_over_to=new_account)
+    given = replace(known, handed_to=new_account, is_handed_over=False)
+    return Decision(given, hand_over_to=new_account, handed_over_as_of=arrival.captured.fetched_at)
 
 
 def _while_on_its_way(state: RecordState, arrival: Arrival) -> Decision:
@@ -247,7 +288,7 @@ def _while_free(
     fresh = replace(held, fetched_at=None) if held else None
     asked = replace(known, awaited_by=None, awaited_date=None)
     decision = settle(asked, fresh, document, _asked_for(known, arrival.asking), terms)
-    is_news = bool(decision.steps) or state is None
+    is_news = bool(decision.steps) or state is None or state.status is Status.FETCHED
     return decision if is_news else noted(decision.state, decision.held, SEEN_AGAIN)
 
 

@@ -56,6 +56,8 @@ class Decision:
     command: PostVoucher | ReverseVoucher | None = None
     hand_over_to: str | None = None
     """The account that the document belongs to now; its partition goes on with it."""
+    handed_over_as_of: datetime | None = None
+    """When the document was fetched that says so."""
     fetch_anew: bool = False
     """The document is too old to be acted on and is asked for again."""
 

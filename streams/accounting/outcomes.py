@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.base import Status
 from schemas.vouchers import PostingProgressed, VoucherNumber, VoucherPosted, VoucherRejected, VoucherReversed
-from streams.accounting.bookkeeping import ACCOUNT_CHANGED, settle
+from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away, settle
 from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
 from streams.accounting.record_state import RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
@@ -33,16 +33,16 @@ def take_outcome(state: RecordState | None, outcome: Outcome, offset: int) -> De
 def remember(state: RecordState | None, outcome: Outcome, offset: int) -> RecordState:
     """Fold an outcome into what is known of its record: so even new state knows what is in IFS without asking."""
     at = _time_of(outcome).isoformat()
-    known = state or replace(
-        RecordState.blank(outcome.account_id),
-        received_at=at,
-        updated_at=at,
-        company=outcome.company,
-        document_offset=outcome.document_offset,
-        fingerprint=outcome.fingerprint,
-        reference=outcome.reference,
-        sent_fingerprint=outcome.fingerprint,
-    )
+    known = state or replace(RecordState.blank(outcome.account_id), received_at=at, updated_at=at)
+    if outcome.document_offset > known.document_offset:  # in new state alone: else its document was met before
+        known = replace(
+            known,
+            company=outcome.company,
+            document_offset=outcome.document_offset,
+            fingerprint=outcome.fingerprint,
+        )
+    if not outcome.reference.endswith(REVERSAL_ENDING):
+        known = replace(known, reference=outcome.reference, sent_fingerprint=outcome.fingerprint)
     match outcome:
         case VoucherRejected():
             return _refused(known, outcome)
@@ -63,8 +63,7 @@ def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arriva
     if newest is None or newest.document is None or not newest.document.posts:
         return Decision(done)
     if newest.captured.account_id != newest.account_id:
-        new_account = newest.captured.account_id
-        return Decision(replace(done, handed_to=new_account, reason=ACCOUNT_CHANGED), hand_over_to=new_account)
+        return give_away(replace(done, reason=ACCOUNT_CHANGED), newest)
     return settle(done, None, newest.document, newest.asking, terms)
 
 

@@ -38,6 +38,8 @@ class RecordState:
     """Offset of the newest document acted on; an older one is a replay and is passed over."""
     document_event: str = ""
     """Its event id."""
+    newest_offset: int = -1
+    """Of new state that found several documents of it in the log: those before this one are past, not acted on."""
     fingerprint: str = ""
     """Its fingerprint."""
     pending_offset: int | None = None
@@ -68,6 +70,8 @@ class RecordState:
     """Another account's partition has the document still."""
     is_handed_over: bool = False
     """It was handed over to here."""
+    handed_over_offset: int = -1
+    """Offset of the last word that it was handed over to here; an older one is a replay and is passed over."""
     awaited_by: str | None = None
     """Id of the request that asked for a fresh fetch: the next document is evaluated, also when it is the same."""
     awaited_date: str | None = None
@@ -152,6 +156,7 @@ _SHORT = {
     "company": "co",
     "document_offset": "o",
     "document_event": "e",
+    "newest_offset": "no",
     "fingerprint": "f",
     "pending_offset": "po",
     "command": "k",
@@ -167,6 +172,7 @@ _SHORT = {
     "handed_to": "ht",
     "is_awaiting_hand_over": "ah",
     "is_handed_over": "ho",
+    "handed_over_offset": "hf",
     "awaited_by": "ab",
     "awaited_date": "ad",
     "vouchers": "vs",

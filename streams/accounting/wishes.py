@@ -8,7 +8,7 @@ from dataclasses import replace
 from schemas.base import Status
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
-from streams.accounting.bookkeeping import follow_in_ledger, settle
+from streams.accounting.bookkeeping import GONE, follow_in_ledger, give_away, settle
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
@@ -31,28 +31,37 @@ def take_replay(
     if state.standing:
         decision = follow_in_ledger(_awaited(state, wish, newest.asking.event_id), held, newest, terms)
     elif newest.document is None:
-        return noted(state, held, "replay: the document is gone from Zuora")
+        decision = moved(state, Status.NOT_POSTED, newest.asking.at, reason=GONE)
+    elif newest.captured.account_id != newest.account_id:
+        decision = give_away(replace(state, status=Status.FETCHED, reason=None), newest)  # settled no more
     else:
         decision = settle(state, held, newest.document, newest.asking, terms)
-    return decision if decision.steps else noted(decision.state, decision.held, f"replayed: {wish.reason}")
+    told = noted(state, held, f"replayed: {wish.reason}")
+    return decision if decision.steps else replace(decision, steps=told.steps)
 
 
 def take_correction(
-    state: RecordState, wish: CorrectionRequested, newest: Arrival, base: VoucherPosted | None, terms: Terms
+    state: RecordState,
+    held: Held | None,
+    wish: CorrectionRequested,
+    newest: Arrival,
+    *,
+    base: VoucherPosted | None,
+    terms: Terms,
 ) -> Decision:
     """Reverse what stands, the newest voucher first; refused where the new state does not translate completely."""
     seen, now = (wish.posted_fingerprint, wish.document_fingerprint), (state.posted_fingerprint, state.fingerprint)
     if state.status is not Status.CHANGED_AFTER_POSTING or base is None:
-        return noted(state, None, f"correction refused: the record is {state.status}")
+        return noted(state, held, f"correction refused: the record is {state.status}")
     if newest.document is None:
         now = (state.posted_fingerprint, "")
     if seen != now:
-        return noted(state, None, "correction refused: the document has changed since; look at it again")
+        return noted(state, held, "correction refused: the document has changed since; look at it again")
     if newest.document is not None and newest.captured.account_id == newest.account_id:
         result = terms.evaluate(newest.document, None)
         if result.outcome in (Status.MAPPING_MISSING, Status.FAILED):
             note = f"correction refused: {result.reason or 'mappings are missing'}"
-            return noted(state, None, note, result.missing)
+            return noted(state, held, note, result.missing)
     asking = newest.asking
     return reverse(state, base, asked_by=asking.event_id, at=asking.at, dated=wish.date, terms=terms)
 
@@ -61,7 +70,8 @@ def take_settlement(state: RecordState, held: Held | None, wish: SettlementRecor
     """End a record that a person booked in IFS by hand."""
     if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
         return noted(state, held, f"settlement refused: the record is {state.status}")
-    return moved(state, Status.SETTLED_BY_HAND, newest.asking.at, reason=_by_hand(wish))
+    waits_no_more = replace(state, awaited_by=None, awaited_date=None)  # a fetch asked for before undoes nothing
+    return moved(waits_no_more, Status.SETTLED_BY_HAND, newest.asking.at, reason=_by_hand(wish))
 
 
 def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, answered: bool) -> RecordState | None:
@@ -76,8 +86,8 @@ def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, 
         case SettlementRecorded():
             at = wish.at.isoformat()
             known = state or replace(RecordState.blank(wish.account_id), received_at=at)
-            reason = _by_hand(wish)
-            return replace(known, status=Status.SETTLED_BY_HAND, reason=reason, updated_at=at, settled_at=at)
+            known = replace(known, reason=_by_hand(wish), updated_at=at, settled_at=at)
+            return replace(known, status=Status.SETTLED_BY_HAND, awaited_by=None, awaited_date=None)
         case ReplayRequested() if state is not None and state.status in {Status.SETTLED_BY_HAND, Status.REJECTED}:
             undone = state.status_in_ledger if state.standing else Status.FETCHED
             status = undone if state.status is Status.SETTLED_BY_HAND else state.status

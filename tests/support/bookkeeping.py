@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +54,8 @@ class World:
         self.crash_every = crash_every
         self.cursors: Counter[tuple[str, int]] = Counter()
         self.posted: dict[str, VoucherPosted] = {}
+        self.refused: set[str] = set()
+        """Commands whose outcome is known to be a refusal; the poster tries none of them again."""
         self.refuse: set[str] = set()
         self.refuse_from: int | None = None
         """How many vouchers IFS posts before it refuses all that come after."""
@@ -83,6 +85,9 @@ class World:
         """Begin under a new app id: nothing is in the tables, nothing is committed."""
         self.tables = [MemoryTable() for _ in range(4)]
         self.cursors.clear()
+        self.refused.clear()
+        for own in (NAMES.working(name) for name in (topics.HANDED_OVER, topics.CHART_COPY, topics.RELEASE)):
+            self.log.topics.pop(own, None)  # they begin with the app id
         await self.start()
 
     @asynccontextmanager
@@ -93,7 +98,15 @@ class World:
 
     async def _read(self, topic: str, partitions: Collection[int] | None) -> AsyncIterator[list[LogRecord]]:
         yield [
-            LogRecord(topic, one.partition, one.offset, one.key, one.value, one.headers, NOW)
+            LogRecord(
+                topic,
+                one.partition,
+                one.offset,
+                one.key,
+                one.value,
+                one.headers,
+                NOW + timedelta(seconds=one.timestamp),
+            )
             for one in self.log.all(topic)
             if partitions is None or one.partition in partitions
         ]
@@ -159,16 +172,30 @@ class World:
         """Let IFS answer again."""
         self._is_answering = True
 
+    def rewind(self, topic: str) -> None:
+        """Reset the offsets of a topic to the earliest."""
+        for number in range(PARTITIONS):
+            self.cursors[topic, number] = 0
+
+    def answer_one(self) -> None:
+        """Let IFS answer one command, also while it answers none."""
+        self._answer_next()
+
     def _ifs(self) -> bool:
+        return self._is_answering and self._answer_next()
+
+    def _answer_next(self) -> bool:
         """Answer the next command as the poster does: once per command id, whatever it meets twice."""
         commands = self.log.topics[COMMANDS][0]
-        if not self._is_answering or self._answered == len(commands):
+        if self._answered == len(commands):
             return False
         command = decode_any(commands[self._answered].headers, commands[self._answered].value)
         assert isinstance(command, PostVoucher | ReverseVoucher)
         self._answered += 1
         subject = {name: getattr(command, name) for name in VoucherSubject.model_fields}
-        if command.company in self.refuse or len(self.posted) == self.refuse_from:
+        is_refused = command.company in self.refuse or len(self.posted) == self.refuse_from
+        if command.command_id in self.refused or (is_refused and command.command_id not in self.posted):
+            self.refused.add(command.command_id)
             no = VoucherRejected(
                 **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
             )

@@ -18,6 +18,8 @@ class MemoryLog:
 
     partitions: int
     single: Collection[str] = ()
+    appended: int = 0
+    """Records of all topics together: the time, in seconds, of the last one."""
     topics: dict[str, dict[int, list[Event]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
 
     def append(
@@ -27,7 +29,8 @@ class MemoryLog:
         if partition is None:
             partition = 0 if topic in self.single else partition_of(key or b"", self.partitions)
         records = self.topics[topic][partition]
-        event = Event(topic, partition, len(records), key, value, dict(headers), 0.0)
+        self.appended += 1
+        event = Event(topic, partition, len(records), key, value, dict(headers), float(self.appended))
         records.append(event)
         return event
 

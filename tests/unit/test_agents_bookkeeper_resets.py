@@ -1,0 +1,296 @@
+"""Offsets reset to anywhere, and new state made from the log, after any story: nothing is sent, nothing is undone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.base import DocumentType, Status
+from schemas.envelope import event_id
+from schemas.mappings import PostingRuleSet
+from schemas.notifications import DocumentCaptured
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from streams.accounting.life_cycle import TRANSITIONS
+from streams.accounting.wishes import REMEMBERED_REQUESTS
+from tests.support.bookkeeping import (
+    COMMANDS,
+    DOCUMENTS,
+    NOW,
+    REQUESTS,
+    World,
+    account,
+    ask,
+    capture,
+    card_payment,
+    cash,
+    invoice,
+    mapped_world,
+    product,
+    unapplied,
+)
+
+MAPPINGS = {
+    "account A": ("A", account("A")),
+    "account B": ("B", account("B")),
+    "product": ("10", product("ANL")),
+    "late product": ("10", product("LATE")),
+    "cash": ("10", cash("EUR")),
+    "unapplied": ("10", unapplied()),
+    "invoices off": (
+        "*",
+        PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=False, actor="eva", at=NOW),
+    ),
+    "invoices on": (
+        "*",
+        PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=True, actor="eva", at=NOW),
+    ),
+}
+Step = tuple[str, Any]
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("invoice"),
+            st.tuples(
+                st.integers(1, 2),
+                st.sampled_from(["100.00", "80.00"]),
+                st.sampled_from(["ANL", "LATE"]),
+                st.sampled_from(["Posted", "Draft"]),
+            ),
+        ),
+        st.tuples(
+            st.just("payment"),
+            st.tuples(st.integers(1, 2), st.sampled_from(["500.00", "100.00", "0"]), st.sampled_from(["A", "B"])),
+        ),
+        st.tuples(st.just("gone"), st.sampled_from(["Invoice:inv-1", "Payment:pay-1"])),
+        st.tuples(st.just("map"), st.sampled_from(sorted(MAPPINGS))),
+        st.tuples(st.just("ask"), st.sampled_from(["correct", "replay", "settle"])),
+        st.tuples(st.sampled_from(["refuse", "allow", "hold answers", "answer", "reset", "run", "run"]), st.none()),
+    ),
+    max_size=30,
+)
+
+
+@dataclass
+class Story:
+    """What Zuora, people and IFS do, told to a world; the collector's part is done here."""
+
+    world: World
+    accounts: dict[str, list[str]] = field(default_factory=dict)
+    last: dict[str, DocumentCaptured] = field(default_factory=dict)
+    told: int = 0
+
+    async def tell(self, kind: str, what: Any) -> None:
+        """Let one thing happen."""
+        self.told += 1
+        if document := self.document(kind, what):
+            self.capture(document)
+        match kind:
+            case "map":
+                self.world.map(*MAPPINGS[what])
+            case "ask":
+                if what == "settle":  # refused where it is not allowed, and new state cannot know that
+                    await self.world.settle()
+                self.ask(what)
+                if what == "settle":
+                    await self.world.settle()
+            case "run":
+                await self.world.settle()
+            case _ if kind in (at_once := self.at_once()):
+                at_once[kind]()
+
+    def document(self, kind: str, what: Any) -> DocumentCaptured | None:
+        """Return the document that a step tells of, if it is one."""
+        match kind:
+            case "invoice":
+                number, amount, sku, status = what
+                return invoice(number, "A", amount=amount, sku=sku, status=status)
+            case "payment":
+                number, u, account_id = what
+                return card_payment(u, name=f"pay-{number}", account_id=account_id)
+            case "gone" if what in self.last:
+                return self.last[what].model_copy(update={"gone": True, "document": {}})
+        return None
+
+    def at_once(self) -> dict[str, Callable[[], None]]:
+        """Return what a step does that takes no time."""
+        world = self.world
+        return {
+            "refuse": lambda: world.refuse.add("10"),
+            "allow": world.refuse.clear,
+            "hold answers": world.hold_answers,
+            "answer": world.answer,
+            "reset": lambda: reset(world),
+        }
+
+    def capture(self, document: DocumentCaptured) -> None:
+        """Append a document for all accounts that know it, as the collector does."""
+        known = self.accounts.setdefault(document.record_id, [])
+        both = dict.fromkeys([*known[:1], *known[-1:], document.account_id])
+        if document.gone:
+            document = document.model_copy(update={"account_id": known[-1]})
+            both.pop(document.account_id, None)
+            both[document.account_id] = None
+        else:
+            known.append(document.account_id)
+            former = tuple(name for name in both if name != document.account_id)
+            document = document.model_copy(update={"former_account_ids": former})
+        document = document.model_copy(update={"fetched_at": NOW + timedelta(seconds=self.told)})
+        self.last[document.record_id] = document
+        for key in [name for name in both if name != document.account_id] + [document.account_id]:
+            self.world.say(DOCUMENTS, key, document, f"document-{self.told}")
+
+    def ask(self, what: str) -> None:
+        """Let a person ask for one thing for every record; a settlement only where it would not be refused."""
+        at = NOW + timedelta(seconds=self.told)
+        for record in self.last:
+            history = self.world.history(record)
+            if not history or (what == "settle" and Status.SETTLED_BY_HAND not in TRANSITIONS[history[-1].status]):
+                continue
+            seen = history[-1]
+            shared = {"record_id": record, "account_id": seen.account_id, "actor": "eva", "at": at, "reason": "as told"}
+            wish: Any = ReplayRequested(**shared)
+            if what == "correct":
+                gone = "" if self.last[record].gone else seen.document_fingerprint or ""
+                wish = CorrectionRequested(
+                    **shared, posted_fingerprint=seen.posted_fingerprint or "", document_fingerprint=gone
+                )
+            elif what == "settle":
+                wish = SettlementRecorded(**shared, voucher="10/M/2026/4711")
+            self.world.say(REQUESTS, seen.account_id or "", wish, event_id(record, what, str(self.told)))
+
+
+def reset(world: World) -> None:
+    """Rewind every topic's partitions by chance, some to the start."""
+    for place in world.cursors:
+        world.cursors[place] = world.random.choice([0, world.random.randint(0, world.cursors[place])])
+
+
+def ledger(story: Story) -> dict[str, Any]:
+    world = story.world
+    seen = {record: world.history(record) for record in story.last}
+    return {
+        "commands": len(world.log.all(COMMANDS)),
+        "statuses": {record: str(steps[-1].status) for record, steps in seen.items() if steps},
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=STEPS, seed=st.integers(0, 2**16))
+async def test_after_any_story_resets_and_new_state_send_nothing_and_undo_nothing(steps: list[Step], seed: int) -> None:
+    story = Story(World(seed))
+    for kind, what in steps:
+        await story.tell(kind, what)
+    story.world.answer()
+    await story.world.settle()
+    story.world.refuse.clear()
+    before = ledger(story)
+    story.world.cursors.clear()
+    await story.world.settle()
+    assert ledger(story) == before
+    reset(story.world)
+    await story.world.settle()
+    assert ledger(story) == before
+
+    await story.world.start_anew()
+    await story.world.settle()
+    assert ledger(story) == before
+
+
+# --- new state, case by case --------------------------------------------------------------------------------------
+
+
+async def sent_by_new_state(world: World) -> int:
+    """Begin under a new app id, when IFS would take everything; return how many commands that sends."""
+    world.refuse.clear()
+    sent = len(world.log.all(COMMANDS))
+    await world.start_anew()
+    await world.settle()
+    return len(world.log.all(COMMANDS)) - sent
+
+
+async def test_new_state_posts_no_document_that_zuora_took_back_before_it_was_mapped() -> None:
+    world = World()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    capture(world, invoice(1, "A", status="Draft"))
+    await world.settle()
+    for key, mapping in (("A", account("A")), ("10", product("ANL"))):
+        world.map(key, mapping)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+
+
+async def test_new_state_posts_nothing_under_an_account_that_a_held_document_left() -> None:
+    world = World()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    for key in ("A", "B"):
+        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
+        world.map(key, account(key))
+    for rule in (cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    assert [command.account_id for command in world.commands()] == ["B"]
+    assert await sent_by_new_state(world) == 0
+
+
+async def test_new_state_follows_a_payments_u_from_where_its_last_voucher_left_it() -> None:
+    world = await mapped_world()
+    for u in ("500.00", "100.00", "350.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    assert await sent_by_new_state(world) == 0
+    capture(world, card_payment("0"))
+    await world.settle()
+    assert world.net() == {"1930": Decimal(500), "1510": Decimal(-500)}
+
+
+async def test_new_state_sends_no_refused_voucher_again_whichever_state_of_the_document_was_refused_last() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    for amount in ("100.00", "80.00", "70.00"):
+        capture(world, invoice(1, "A", amount=amount))
+        await world.settle()
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Invoice:inv-1") is Status.REJECTED
+
+
+async def test_new_state_does_not_post_what_was_booked_by_hand_under_the_account_that_it_moved_to() -> None:
+    world = World()
+    for name in ("A", "B"):
+        world.map(name, account(name))
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    for key in ("A", "B"):
+        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
+    await world.settle()
+    ask(world, "Payment:pay-1", SettlementRecorded, voucher="10/M/2026/4711")
+    for rule in (cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Payment:pay-1") is Status.SETTLED_BY_HAND
+
+
+async def test_a_wish_of_long_ago_that_is_met_again_undoes_nothing_of_later_ones() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    for day in range(1, REMEMBERED_REQUESTS + 2):
+        ask(world, "Invoice:inv-1", ReplayRequested, date=date(2026, 4, day))
+        await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    sent = len(world.log.all(COMMANDS))
+    world.cursors.clear()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    assert len(world.log.all(COMMANDS)) == sent
