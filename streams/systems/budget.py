@@ -11,6 +11,8 @@ from limits.aio.storage import MemoryStorage
 WINDOW_SECONDS = 60
 _KEY = "requests"
 _SHORTEST_NAP_SECONDS = 0.001
+LARGEST_SLEW_SECONDS = 1.0
+"""Between two looks at the clock: more is no adjusting any more, somebody has set it."""
 
 
 class RateBudget:
@@ -26,6 +28,7 @@ class RateBudget:
         # The storage is asked directly, not through a strategy: its key would change with the limit and forget.
         self._storage = MemoryStorage()
         self._queue = asyncio.Lock()
+        self._clocks_apart = time.time() - time.monotonic()
 
     @property
     def configured(self) -> int:
@@ -45,6 +48,7 @@ class RateBudget:
         """Wait until `n` more requests fit, first come first served; more than a whole window's go in portions."""
         async with self._queue:
             while n > 0:
+                await self._heed_clock()
                 portion = min(n, self.limit)
                 if await self._spend(portion):
                     n -= portion
@@ -64,6 +68,15 @@ class RateBudget:
 
     async def _spend(self, n: int) -> bool:
         return bool(await self._storage.acquire_entry(_KEY, self.limit, self._window_seconds, n))
+
+    async def _heed_clock(self) -> None:
+        """Count what was spent as spent now if the clock was set back: it would lie ahead, perhaps by hours."""
+        apart = time.time() - time.monotonic()
+        if apart < self._clocks_apart - LARGEST_SLEW_SECONDS:
+            spent = min(await self.spent(), self.limit)
+            await self._storage.reset()
+            await self._spend(spent)
+        self._clocks_apart = apart
 
     async def _seconds_until_room(self) -> float:
         oldest, _ = await self._storage.get_moving_window(_KEY, self.limit, self._window_seconds)
