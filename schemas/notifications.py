@@ -11,14 +11,14 @@ class NotificationReceived(Model):
     """Something happened to an object in Zuora. Key: the Zuora object id as it was given (it may be a number)."""
 
     document_type: DocumentType
-    object_id: str
+    object_id: Text
     """Zuora's id, or the document's number where the callout carries only that."""
-    event: str | None = None
-    object_number: str | None = None
-    account_id: str | None = None
-    notification_id: str | None = None
+    event: Text | None = None
+    object_number: Text | None = None
+    account_id: Text | None = None
+    notification_id: Text | None = None
     """`Zuora-Notification-Id`, the same on every retry of one callout."""
-    origin: str = "webhook"
+    origin: Text = "webhook"
     """`webhook`, or what else asked for the fetch: `replay`, `backfill`, `release`."""
     received_at: Time
     fields: dict[str, Any] = Field(default_factory=dict)
@@ -29,7 +29,7 @@ class FetchLater(Model):
     """A fetch that found nothing right after its callout, to be tried again; on a topic of our own. Key: object id."""
 
     notification: NotificationReceived
-    notification_event_id: str
+    notification_event_id: Text
     not_before: Time
     attempt: Whole
     denials: Whole = 0

@@ -6,12 +6,19 @@ from datetime import timedelta
 from typing import Self
 
 from agents.runtime import Event
-from schemas.base import DocumentType, Time, record_id
-from schemas.envelope import decode_any, event_id
+from schemas.base import LONGEST_TEXT, DocumentType, Time, record_id
+from schemas.envelope import decode_any, encode, event_id
 from schemas.errors import UnreadableError
 from schemas.notifications import FetchLater, NotificationReceived
 from streams.log.messages import header_text
 
+LARGEST_NOTIFICATION_BYTES = 768 * 1024
+"""As JSON; with what is put around it a later try stays below the 1,000,000 bytes that every topic takes. Ingress makes
+none of more than some 520 KiB."""
+MOST_TRIES = 1000
+"""Counted; far more than there are in ten minutes, and more is not believed of a topic that others can write to."""
+LONGEST_TRACE = 512
+"""Characters of a `traceparent` that is carried on; those of today have 55 (W3C Trace Context, section 3.2)."""
 _ZUORA_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -34,19 +41,19 @@ class Errand:
         """Return the errand of a notification or of a later try.
 
         Raises:
-            UnreadableError: the event is neither.
+            UnreadableError: the event is neither, or too large for what is to be made of it.
 
         """
         match decode_any(event.headers, event.value):
             case NotificationReceived() as notification:
-                _check_key(event, notification)
+                _check(event, notification)
                 cause = header_text(event.headers, "ce_id")
                 # Other clients may leave the id out; where it lies in the log then tells it from all others.
                 return cls(notification, cause or event_id(event.topic, str(event.partition), str(event.offset)), event)
             case FetchLater() as later:
-                _check_key(event, later.notification)
-                cause = later.notification_event_id
-                return cls(later.notification, cause, event, later.attempt, later.not_before, later.denials)
+                _check(event, later.notification)
+                tries, denials = _counted(later.attempt), _counted(later.denials)
+                return cls(later.notification, later.notification_event_id, event, tries, later.not_before, denials)
             case other:
                 raise UnreadableError(f"{type(other).__name__} is not for the collector")
 
@@ -73,7 +80,8 @@ class Errand:
     @property
     def traceparent(self) -> str | None:
         """The trace that what follows carries on."""
-        return header_text(self.event.headers, "traceparent")
+        trace = header_text(self.event.headers, "traceparent")
+        return trace if trace and len(trace) <= LONGEST_TRACE else None
 
     def of(self, document_type: DocumentType, document_id: str, *, origin: str | None = None) -> FetchLater:
         """Return the same errand for a document by its id, at once, for the partition of that id."""
@@ -94,7 +102,7 @@ class Errand:
         has just come up again may deny for a moment what is there.
         """
         deadline = self.notification.received_at + longest
-        delay = timedelta(seconds=delays[min(max(self.attempt, 0), len(delays) - 1)])
+        delay = timedelta(seconds=delays[min(self.attempt, len(delays) - 1)])
         if now < deadline:
             return self._later(min(now + delay, deadline), denials=0)
         return self._later(now + delay, denials=0) if self.attempt < len(delays) else None
@@ -118,7 +126,16 @@ class Errand:
         )
 
 
-def _check_key(event: Event, notification: NotificationReceived) -> None:
-    """Refuse what lies apart from all else that is told of its object."""
+def _counted(tries: int) -> int:
+    return min(max(tries, 0), MOST_TRIES)
+
+
+def _check(event: Event, notification: NotificationReceived) -> None:
+    """Refuse what lies apart from all else that is told of its object, and what would not fit into what comes of it."""
     if event.key != notification.object_id.encode():
         raise UnreadableError(f"not under the key of its object, which is {notification.object_id}")
+    if len(event.headers.get("ce_id", b"")) > LONGEST_TEXT:
+        raise UnreadableError(f"its header ce_id is longer than {LONGEST_TEXT} bytes")
+    # What it is as we write it: 1e9 becomes 1000000000.0.
+    if len(encode(notification)) > LARGEST_NOTIFICATION_BYTES:
+        raise UnreadableError(f"a notification of more than {LARGEST_NOTIFICATION_BYTES} bytes")

@@ -1,19 +1,24 @@
 """The collector where Zuora refuses, is too slow, or has lost what it told of."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import orjson
 import pytest
 
 from agents.collector import collector as collector_module
 from agents.collector.collector import LARGEST_DOCUMENT_BYTES, NOT_FOUND_DELAYS_SECONDS
-from schemas.base import Status
+from agents.collector.errand import LARGEST_NOTIFICATION_BYTES
+from schemas.base import LONGEST_TEXT, DocumentType, Status
 from schemas.errors import ForbiddenError, NotFoundError, RefusedError
-from schemas.notifications import FetchLater
-from schemas.topics import DEAD_LETTER, DOCUMENT
+from schemas.notifications import FetchLater, NotificationReceived
+from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT
+from streams.log.producer import record_bytes
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.errors import NoSuchObjectError
 from tests.support.collecting import GONE, ID, LATER, NOON, Scene, documents, invoice, notified, reason, statuses
-from tests.support.fakes import CrashError, FakeTable, FakeWork, decoded, header
+from tests.support.fakes import CrashError, FakeTable, FakeWork, decoded, fake_event, header
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +219,73 @@ async def test_a_404_of_some_proxy_does_not_make_a_known_record_gone() -> None:
 
     assert documents(work) == []
     assert len(work.to(LATER)) == 1
+
+
+@pytest.mark.parametrize("counted", [{"denials": -3}, {"attempt": -5}, {"attempt": 2**63 - 1}], ids=str)
+async def test_tries_that_cannot_be_are_not_counted_on(counted: dict[str, int]) -> None:
+    scene = Scene(GONE).knowing(**KNOWN)
+    told = NotificationReceived(document_type=DocumentType.INVOICE, object_id=ID, received_at=NOON)
+    later = FetchLater(
+        **{"notification": told, "notification_event_id": "n", "not_before": NOON, "attempt": 0, **counted}
+    )
+    work = FakeWork(scene.table)
+    await scene.collector.on_fetch_later(fake_event(LATER, ID, later), work)  # type: ignore[arg-type]
+
+    [again] = [decoded(message) for message in work.sent]
+    assert isinstance(again, FetchLater)
+    assert 0 < again.attempt < 10_000
+    assert again.denials == 1
+
+
+TOPIC_TAKES = 1_000_000
+"""Bytes; less is refused when a worker starts."""
+FAR_TOO_LONG: dict[str, dict[str, Any]] = {
+    "an id": {"object_id": "x" * 300_000},
+    "a number": {"object_number": "x" * 450_000, "account_id": "x" * 450_000},
+    "its fields": {"fields": {"a": "x" * 990_000}},
+    "fields that become longer": {"fields": {"a": [1e9] * 200_000}},
+}
+
+
+@pytest.mark.parametrize("fields", FAR_TOO_LONG.values(), ids=FAR_TOO_LONG)
+async def test_a_notification_that_leaves_no_room_for_what_comes_of_it_is_a_dead_letter(fields: dict[str, Any]) -> None:
+    """Else no topic would take the later try or the step, and the worker would end at it each time it starts."""
+    event = notified(**{key: "x" for key in fields if key != "fields"})
+    told = {"documentType": "Invoice", "objectId": ID, "receivedAt": "2026-03-01T12:00:00Z"}
+    names = {"object_id": "objectId", "object_number": "objectNumber", "account_id": "accountId", "fields": "fields"}
+    told |= {names[name]: value for name, value in fields.items()}
+    value = orjson.dumps(told).replace(b"1000000000.0", b"1e9")
+    work = await Scene(GONE).notify(replace(event, key=str(told["objectId"]).encode(), value=value))
+
+    assert record_bytes(None, value) < TOPIC_TAKES
+    assert [message.topic for message in work.sent] == [DEAD_LETTER]
+    assert work.sent[0].value == value
+
+
+async def test_an_event_id_that_leaves_no_room_for_what_comes_of_it_makes_a_dead_letter() -> None:
+    event = notified()
+    event.headers["ce_id"] = b"\x01" * 500_000
+    work = await Scene(GONE).notify(event)
+
+    assert [message.topic for message in work.sent] == [DEAD_LETTER]
+
+
+async def test_a_trace_that_is_none_is_not_carried_on() -> None:
+    event = notified()
+    event.headers["traceparent"] = b"\xff" * 500_000
+    work = await Scene(GONE).notify(event)
+
+    assert {message.topic for message in work.sent} == {AUDIT, LATER}
+    assert max(record_bytes(message.key, message.value, message.headers) for message in work.sent) < TOPIC_TAKES
+
+
+async def test_the_largest_notification_that_is_taken_has_room_for_what_comes_of_it() -> None:
+    event = notified("\x02" * LONGEST_TEXT, fields={"a": "x" * (LARGEST_NOTIFICATION_BYTES - 25_000)})
+    event.headers.update(ce_id=b"\x01" * LONGEST_TEXT, traceparent=b"\xff" * 512)
+    scene = Scene(GONE)
+    scene.zuora.ids["\x02" * LONGEST_TEXT] = "\x02" * LONGEST_TEXT
+    works = await scene.notify_and_follow(event)
+
+    sent = [message for work in works for message in work.sent]
+    assert {message.topic for message in sent} == {AUDIT, LATER}
+    assert max(record_bytes(message.key, message.value, message.headers) for message in sent) < TOPIC_TAKES
