@@ -29,7 +29,7 @@ from streams.accounting.bookkeeping import (
 from streams.accounting.decisions import Arrival, Asking, Decision
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
-from streams.accounting.outcomes import take_outcome, take_progress, take_reversed
+from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
 from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
@@ -215,7 +215,10 @@ class Bookkeeper:
         self._carry_out(event, work, outcome.record_id, followed, cause)
 
     async def _after_reversal(self, partition: Partition, state: RecordState) -> Decision:
-        newest = await self._newest(partition, state, state.correction or "")
+        try:
+            newest = await self._newest(partition, state, state.correction or "")
+        except UnreadableError as error:
+            return end_correction(state, str(error), self._clock())
         base = await self._logged.voucher(partition.number, state.standing[-1].offset) if state.standing else None
         return take_reversed(state, base, newest, partition.terms)
 

@@ -74,10 +74,8 @@ def take_over(
         return Decision(known, held=held)
     if not state.is_awaiting_hand_over and state.handed_to is None:
         return Decision(state, held=held)
-    if arrival.document is None:
-        return moved(known, Status.NOT_POSTED, arrival.asking.at, reason=GONE)
     if arrival.captured.account_id == arrival.account_id:
-        return settle(known, None, arrival.document, arrival.asking, terms)
+        return _here(state, known, held, arrival, terms) or Decision(known)
     has_read_on = as_of is None or arrival.captured.fetched_at >= as_of
     return give_away(known, arrival) if has_read_on else Decision(known)
 

@@ -67,6 +67,12 @@ def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arriva
     return settle(done, None, newest.document, newest.asking, terms)
 
 
+def end_correction(state: RecordState, reason: str, at: datetime) -> Decision:
+    """End a correction whose document became one that accounting cannot read; what still stands is left to people."""
+    done = replace(state, correction=None, correction_date=None, pending_offset=None)
+    return Decision(done) if done.standing else moved(done, Status.FAILED, at, reason=reason)
+
+
 def take_progress(state: RecordState | None, progressed: PostingProgressed) -> Decision | None:
     """Decide about the poster's word on a command that is on its way."""
     if state is None or state.command != progressed.command_id:

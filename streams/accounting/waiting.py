@@ -63,6 +63,8 @@ class Waiting:
         if not places or not self.running:
             return None
         for key, release in self.running.items():
+            if release.after >= place - 1:
+                continue  # what a release lets out itself, in order: no need to go through all others of the account
             waiting = self.by_key.get(key, set())
             if any(release.after < other < place and other in waiting for other in places):
                 return key

@@ -50,14 +50,13 @@ def take_correction(
     terms: Terms,
 ) -> Decision:
     """Reverse what stands, the newest voucher first; refused where the new state does not translate completely."""
-    seen, now = (wish.posted_fingerprint, wish.document_fingerprint), (state.posted_fingerprint, state.fingerprint)
+    now = "" if newest.document is None else state.fingerprint
+    is_elsewhere = newest.captured.account_id != newest.account_id  # nothing but the reversal is done here then
     if state.status is not Status.CHANGED_AFTER_POSTING or base is None:
         return noted(state, held, f"correction refused: the record is {state.status}")
-    if newest.document is None:
-        now = (state.posted_fingerprint, "")
-    if seen != now:
+    if wish.posted_fingerprint != state.posted_fingerprint or not (is_elsewhere or wish.document_fingerprint == now):
         return noted(state, held, "correction refused: the document has changed since; look at it again")
-    if newest.document is not None and newest.captured.account_id == newest.account_id:
+    if newest.document is not None and not is_elsewhere:
         result = terms.evaluate(newest.document, None)
         if result.outcome in (Status.MAPPING_MISSING, Status.FAILED):
             note = f"correction refused: {result.reason or 'mappings are missing'}"

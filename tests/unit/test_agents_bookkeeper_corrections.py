@@ -13,6 +13,7 @@ from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherRow
 from tests.support.bookkeeping import (
+    DEAD_LETTERS,
     NAMES,
     NOW,
     World,
@@ -345,6 +346,24 @@ async def test_what_changed_while_a_correction_was_on_its_way_does_not_come_back
     capture(world, invoice(1, "A", amount="70.00"))
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.CORRECTED
+    assert world.net() == {"1510": Decimal("70.00"), "3010": Decimal("-70.00")}
+
+
+async def test_a_document_that_became_unreadable_while_it_was_corrected_ends_as_failed() -> None:
+    world = await changed_invoice()
+    correct(world, "Invoice:inv-1")
+    world.hold_answers()
+    await world.settle()
+    whole = invoice(1, "A", amount="70.00")
+    capture(world, whole.model_copy(update={"document": whole.document | {"amount": "no number"}}))
+    await world.settle()
+    world.answer()
+    await world.settle()
+    last = world.history("Invoice:inv-1")[-1]
+    assert (last.status, last.reason) == (Status.FAILED, "amount: not a decimal number")
+    assert world.log.all(DEAD_LETTERS) == []
+    capture(world, whole)
+    await world.settle()
     assert world.net() == {"1510": Decimal("70.00"), "3010": Decimal("-70.00")}
 
 

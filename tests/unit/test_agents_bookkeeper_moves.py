@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.base import Status
+from schemas.mappings import AccountMappingRemoved
 from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.topics import HANDED_OVER
@@ -10,6 +11,7 @@ from tests.support.bookkeeping import (
     COMMANDS,
     DOCUMENTS,
     NAMES,
+    NOW,
     World,
     account,
     ask,
@@ -143,6 +145,41 @@ async def test_a_payment_that_is_gone_by_the_time_it_is_handed_over_ends_as_not_
     await world.settle()
     assert world.status(PAYMENT) is Status.NOT_POSTED
     assert world.net() == {}
+
+
+async def test_what_moved_is_taken_back_though_its_document_went_on_elsewhere_where_nobody_here_was_told() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    tell_both(world, moved("B", "A"), "to B")
+    await world.settle()
+    gone = moved("B", "A").model_copy(update={"gone": True, "document": {}})
+    world.say(DOCUMENTS, "B", gone, "gone")
+    await world.settle()
+    posted = world.history(PAYMENT)[-1].posted_fingerprint
+    ask(world, PAYMENT, CorrectionRequested, posted_fingerprint=posted, document_fingerprint="")
+    await world.settle()
+    assert world.net() == {}
+    assert world.status(PAYMENT) is Status.NOT_POSTED
+
+
+async def test_what_was_refused_is_not_sent_again_because_it_moved_there_and_back() -> None:
+    world = await mapped_world()
+    world.map("B", AccountMappingRemoved(account_id="B", actor="eva", at=NOW))
+    world.refuse.add("10")
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    assert world.status(PAYMENT) is Status.REJECTED
+    tell_both(world, moved("B", "A"), "to B")
+    await world.settle()
+    tell_both(world, moved("A", "B"), "back to A")
+    world.refuse.clear()
+    await world.settle()
+    assert world.status(PAYMENT) is Status.REJECTED
+    assert len(world.commands()) == 1
+    ask(world, PAYMENT, ReplayRequested)
+    await world.settle()
+    assert world.status(PAYMENT) is Status.POSTED
 
 
 async def test_what_is_gone_says_nothing_in_the_account_that_gave_the_document_away() -> None:

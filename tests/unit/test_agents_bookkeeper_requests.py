@@ -10,7 +10,7 @@ from schemas.base import DocumentType, Status
 from schemas.envelope import decode, decode_any
 from schemas.mappings import PostingRuleSet
 from schemas.notifications import NotificationReceived
-from schemas.requests import ReplayRequested, SettlementRecorded
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from streams.accounting.decisions import SEEN_AGAIN
 from tests.support.bookkeeping import (
     NAMES,
@@ -174,6 +174,35 @@ async def test_the_same_content_again_after_posting_is_seen_again() -> None:
     capture(world, card_payment("500.00"), "again")
     await world.settle()
     assert world.history("Payment:pay-1")[-1].note == SEEN_AGAIN
+
+
+async def test_what_is_booked_by_hand_before_a_fetch_that_was_asked_for_comes_is_not_posted_by_that() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.refuse.clear()
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True)
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    capture(world, invoice(1, "A"), "fetched again")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    assert len(world.commands()) == 1
+
+
+async def test_a_refused_correction_leaves_what_is_held_waiting() -> None:
+    world = World()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", CorrectionRequested, posted_fingerprint="seen", document_fingerprint="before")
+    await world.settle()
+    assert "correction refused" in (world.history("Invoice:inv-1")[-1].note or "")
+    for key, mapping in (("A", account("A")), ("10", product("ANL"))):
+        world.map(key, mapping)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
 
 
 async def test_new_state_knows_what_was_booked_by_hand() -> None:
