@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from schemas.errors import ConnectorError
+from schemas.errors import ConnectorError, LogUnavailableError
 from streams.log.denied import denial, said
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,11 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """Return the exit code for what a handler raised: Kafka that is away while it reads is no fault of the handler."""
+    return ExitCode.LOG if isinstance(error, LogUnavailableError) else ExitCode.HANDLER
 
 
 def end_process(line: str, code: ExitCode, error: BaseException | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiokafka.structs import TopicPartition
 
-from agents.runtime.failure import ExitCode, end_process
+from agents.runtime.failure import ExitCode, code_of, end_process
 from agents.runtime.outbox import Outbox
 from agents.runtime.sequence import SourceSequence
 from agents.runtime.table import StateTable
@@ -135,7 +135,7 @@ class Stage:
                 await self.before_events(fresh, self._opener())
             self._prepared |= fresh
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the framework
-            end_process(f"{self.app.conf.id} cannot prepare its partitions", ExitCode.HANDLER, error)
+            end_process(f"{self.app.conf.id} cannot prepare its partitions", code_of(error), error)
         finally:
             self._preparing = None
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from aiokafka.structs import TopicPartition
 
-from agents.runtime.failure import ExitCode, end_process
+from agents.runtime.failure import ExitCode, code_of, end_process
 from agents.runtime.sequence import SourceSequence
 from agents.runtime.work import Event, Work, current_work
 
@@ -144,7 +144,7 @@ class Window:
                 end_process(f"the handler of {work.label} was cancelled", ExitCode.HANDLER, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the framework, which would ack
             if not self._is_cut_off(work):
-                end_process(f"the handler of {work.label} failed", ExitCode.HANDLER, error)
+                end_process(f"the handler of {work.label} failed", code_of(error), error)
 
     async def _let_handle(self, event: Event, work: Work) -> None:
         await self._handler(event, work)

@@ -15,7 +15,7 @@ from agents.runtime.outbox import Outbox
 from agents.runtime.sequence import SourceSequence
 from agents.runtime.window import Handler, Window
 from agents.runtime.work import Abandoned, Event, Work, working
-from schemas.errors import RefusedError
+from schemas.errors import LogUnavailableError, RefusedError
 
 SOURCE = TopicPartition("in", 0)
 
@@ -183,6 +183,22 @@ async def test_a_handler_that_raises_ends_the_process_and_names_the_event_withou
     line = capsys.readouterr().err
     assert "the handler of in[0]@0 failed: ValueError at test_agents_runtime_window.py" in line
     assert "secret" not in line
+    assert app.positions == {}
+
+
+async def test_a_handler_that_cannot_reach_kafka_to_read_ends_the_process_as_the_log_s_trouble_and_not_its_own(
+    ended: list[int],
+) -> None:
+    app = App()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+
+    async def handle(_event: Event, _work: Work) -> None:
+        raise LogUnavailableError("Kafka at broker:9092 does not answer")
+
+    window = Window(app, handle, size=1, span=10, key=None)
+    await asyncio.gather(window.run(stream(message(0))), return_exceptions=True)
+
+    assert ended == [ExitCode.LOG]
     assert app.positions == {}
 
 
