@@ -17,6 +17,9 @@ LARGEST_TOKEN_ANSWER_BYTES = 65_536
 REFUSED_REST_SECONDS = 10.0
 """Credentials that were refused are not sent again for so long, however many want a token: providers lock a client out
 after some failures in a row. Others that are set meanwhile are used at once."""
+YOUNG_SECONDS = 10.0
+"""A second token in a row that is refused so soon after it was fetched tells that no new one helps: the next is fetched
+only so long after it. Zuora allows 100 tokens a minute from one address; 64 fetches that each ask anew took as many."""
 MARGIN_SHARE = 0.2
 """Of a short token's life at most this share is given up as margin: 30 s of a token of 20 s would leave nothing."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -54,6 +57,8 @@ class TokenSource:
         self._token: str | None = None
         self._renew_at = 0.0
         self._rests_until = 0.0
+        self._asked_at = float("-inf")
+        self._refused_young = 0
         self._fetching = asyncio.Lock()
         self._tries = 0
         self._failure: FarSideError | None = None
@@ -73,9 +78,19 @@ class TokenSource:
         return self._token or ""
 
     def reject(self, token: str) -> None:
-        """Tell that `token` was refused: the next call of `token` fetches a new one, unless one is there already."""
-        if token == self._token:
-            self._token = None
+        """Tell that `token` was refused: the next call of `token` fetches a new one, unless one is there already.
+
+        After two young ones in a row it raises UnauthorizedError for some seconds.
+        """
+        if token != self._token:
+            return
+        self._token = None
+        self._refused_young += 1
+        if time.monotonic() - self._asked_at >= YOUNG_SECONDS:
+            self._refused_young = 0
+        elif self._refused_young > 1:
+            self._rests_until = self._asked_at + YOUNG_SECONDS
+            self._failure = UnauthorizedError(f"{self._name} refuses a fresh token (401)", status=401)
 
     def hidden(self, body: bytes, token: str = "") -> bytes:
         """Return a far side's words without our credentials: some gateways quote a request that they refuse."""
@@ -89,6 +104,7 @@ class TokenSource:
         self._client_id, self._client_secret = client_id, client_secret
         self._token = None
         self._rests_until = 0.0
+        self._refused_young = 0
         self._renew_at = 0.0  # a token of the old ones that is being fetched just now is not used either
 
     async def _renew(self, tries: int) -> None:
@@ -107,7 +123,7 @@ class TokenSource:
             self._tries += 1  # counted when it ends, so that who comes while it runs shares its outcome
 
     async def _fetch(self) -> None:
-        asked_at = time.monotonic()
+        self._asked_at = asked_at = time.monotonic()
         asked_with = (self._client_id, self._client_secret)
         status, headers, body = await self._ask()
         if status != 200:

@@ -11,8 +11,10 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from schemas.errors import TroubleError, UnauthorizedError
+from streams.systems import tokens as tokens_module
 from streams.systems.tokens import TokenSource
 from tests.support.servers import serving
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -68,6 +70,45 @@ async def test_a_rejected_token_is_replaced_once_however_many_report_it() -> Non
         source.reject(old)
 
         assert await source.token() == new == "token-2"
+
+
+async def test_tokens_that_are_all_refused_are_fetched_one_in_ten_seconds_and_others_credentials_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = Endpoint()
+    monkeypatch.setattr(tokens_module, "YOUNG_SECONDS", 0.3)
+    async with running(endpoint) as source:
+        for _ in range(2):
+            source.reject(await source.token())
+        for _ in range(50):
+            with pytest.raises(UnauthorizedError, match="Zuora refuses a fresh token"):
+                await source.token()
+        assert len(endpoint.asked) == 2
+
+        await eventually(lambda: _answered(source), bool, seconds=5)
+        assert len(endpoint.asked) == 3
+
+        source.reject(await source.token())
+        source.update("other", SecretStr("other-secret"))
+        assert await source.token() == "token-4"
+
+
+async def _answered(source: TokenSource) -> bool:
+    try:
+        return bool(await source.token())
+    except UnauthorizedError:
+        return False
+
+
+async def test_a_token_that_is_refused_after_a_while_is_replaced_at_once_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tokens_module, "YOUNG_SECONDS", 0)
+    endpoint = Endpoint()
+    async with running(endpoint) as source:
+        for number in range(1, 6):
+            assert await source.token() == f"token-{number}"
+            source.reject(f"token-{number}")
 
 
 @pytest.mark.parametrize("status", [400, 401])
