@@ -9,10 +9,13 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
+from agents.runtime.failure import ExitCode, end_process
 from agents.runtime.hardened_consumer import READ_SECONDS
 from agents.runtime.state import PartitionState
 
 RECORDS_PER_READ = 5000
+SHORTER_SECONDS = 10.0
+"""For so long nothing may come of a changelog that is shorter than it was; a new leader says so for a moment too."""
 
 
 class HardenedRecovery(Recovery):  # type: ignore[misc]
@@ -95,6 +98,8 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
         position tells that there is nothing more.
         """
         consumer = self.app.consumer
+        clock = asyncio.get_running_loop()
+        came_at = clock.time()
         unread = dict(ends)
         while unread:
             records = await consumer.read_for_recovery(frozenset(unread), READ_SECONDS, RECORDS_PER_READ)
@@ -105,8 +110,22 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
                 positions = {tp: await consumer.position(tp) for tp in unread}
                 self._check_current()
                 unread = {tp: end for tp, end in unread.items() if (positions[tp] or 0) < end}
+                if clock.time() - came_at > SHORTER_SECONDS:
+                    self._check_not_shorter(unread)
             else:
+                came_at = clock.time()
                 unread = {tp: end for tp, end in unread.items() if states[tp].entries.offset + 1 < end}
+
+    def _check_not_shorter(self, ends: dict[TopicPartition, int]) -> None:
+        """End the process where a changelog ends before the end that is waited for, which would then never come."""
+        for tp, end in ends.items():
+            end_now = self.app.consumer.highwater(tp)  # as of the last fetch; None before the first
+            if end_now is not None and end_now < end:
+                end_process(
+                    f"changelog {tp.topic}[{tp.partition}] ended at {end} when this worker began to read it, and ends at "
+                    f"{end_now} now: was it deleted and made anew? The next start reads what is there",
+                    ExitCode.CHANGELOG,
+                )
 
     async def _prepare(self, generation: int) -> None:
         """Let the app write what must be there before its first event; a rebalance cuts it off."""

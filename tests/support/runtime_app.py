@@ -58,6 +58,7 @@ class Thread:
         self.records: list[dict[TopicPartition, list[Any]]] = []
         self.begin: dict[TopicPartition, int] = {}
         self.positions: dict[TopicPartition, int] = {}
+        self.ends: dict[TopicPartition, int] = {}
 
     def assignment(self) -> set[TopicPartition]:
         return self.assigned
@@ -77,6 +78,9 @@ class Thread:
 
     async def position(self, tp: TopicPartition) -> int:
         return self.positions[tp]
+
+    def highwater(self, tp: TopicPartition) -> int | None:
+        return self.ends.get(tp)
 
     async def read(self, partitions: frozenset[TopicPartition], *_: object) -> dict[TopicPartition, list[Any]]:
         self.calls.append(("read", partitions))
@@ -117,7 +121,7 @@ class _ThreadService(SimpleNamespace):
     """The thread as a dependency that Faust's consumer keeps."""
 
     def __init__(self, thread: Thread) -> None:
-        methods = ("assignment", "committed", "commit", "seek_wait", "earliest_offsets", "position")
+        methods = ("assignment", "committed", "commit", "seek_wait", "earliest_offsets", "position", "highwater")
         reading = ("read", "read_changelogs")
         named = {name: getattr(thread, name) for name in (*methods, *reading)}
         super().__init__(beacon=SimpleNamespace(reattach=lambda _: None), **named)

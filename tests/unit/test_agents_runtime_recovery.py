@@ -15,6 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
+from agents.runtime import hardened_recovery
 from agents.runtime.hardened_app import HardenedApp
 from agents.runtime.hardened_recovery import HardenedRecovery
 from agents.runtime.hardened_thread import HardenedThread
@@ -24,6 +25,7 @@ from tests.support.runtime_app import (
     CHANGELOG_0,
     IN_0,
     IN_1,
+    ProcessEndedError,
     new_stage,
     record,
     record_ends,
@@ -120,6 +122,36 @@ async def test_a_changelog_that_was_made_anew_leaves_nothing_of_the_old_entries(
     state = await recover_changelog(app, end=1)
 
     assert dict(state.items()) == {b"k": b"v"}
+
+
+async def test_a_changelog_that_was_made_anew_shorter_while_it_is_read_ends_the_process(
+    app: HardenedApp, ended: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hardened_recovery, "SHORTER_SECONDS", 0.05)
+    # Read anew from offset 0 (the position was out of range), where only two records are left of five.
+    app.thread.records = [{CHANGELOG_0: [record(0, tp=CHANGELOG_0), record(1, tp=CHANGELOG_0)]}]
+    app.thread.positions = {CHANGELOG_0: 2}
+    app.thread.ends = {CHANGELOG_0: 2}
+
+    with pytest.raises(ProcessEndedError):
+        await recover_changelog(app, end=5)
+
+    assert ended == [75]
+    assert "changelog changelog[0] ended at 5" in capsys.readouterr().err
+
+
+async def test_a_changelog_whose_broker_is_away_is_waited_for(
+    app: HardenedApp, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardened_recovery, "SHORTER_SECONDS", 0.0)
+    app.thread.positions = {CHANGELOG_0: 0}
+    app.thread.ends = {CHANGELOG_0: 2}
+    app.thread.records = [*[{}] * 5, {CHANGELOG_0: [record(0, tp=CHANGELOG_0), record(1, tp=CHANGELOG_0)]}]
+
+    state = await recover_changelog(app, end=2)
+
+    assert state.entries.offset == 1
+    assert not ended
 
 
 async def test_changelog_records_read_for_an_older_assignment_do_not_reach_a_table(app: HardenedApp) -> None:
