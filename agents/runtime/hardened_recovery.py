@@ -122,8 +122,8 @@ class HardenedRecovery(Recovery):  # type: ignore[misc]
             end_now = self.app.consumer.highwater(tp)  # as of the last fetch; None before the first
             if end_now is not None and end_now < end:
                 end_process(
-                    f"changelog {tp.topic}[{tp.partition}] ended at {end} when this worker began to read it, and ends at "
-                    f"{end_now} now: was it deleted and made anew? The next start reads what is there",
+                    f"changelog {tp.topic}[{tp.partition}] ended at {end} when this worker began to read it, and "
+                    f"ends at {end_now} now: was it deleted and made anew? The next start reads what is there",
                     ExitCode.CHANGELOG,
                 )
 
