@@ -70,7 +70,7 @@ async def test_time_that_a_reader_takes_for_its_records_is_not_taken_for_silence
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reader, "STALL_SECONDS", 0.2)
-    behind = []
+    behind: list[int] = []
 
     async with asyncio.timeout(5):
         async for batch in read_with(Consumer(silent_polls=5), monkeypatch):
