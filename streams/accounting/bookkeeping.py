@@ -49,7 +49,7 @@ def _here(
     if known.is_on_its_way:
         return _while_on_its_way(known, arrival)
     if state is not None and _is_what_was_settled(state, arrival):
-        return noted(known, held, SEEN_AGAIN)
+        return noted(with_settled_unapplied(known, arrival.document), held, SEEN_AGAIN)
     if known.standing:
         return _while_in_ledger(known, held, arrival, terms)
     return _while_free(state, known, held, arrival, terms)
@@ -236,7 +236,11 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
     document, at = arrival.document, arrival.asking.at
     asking, is_awaited = _asked_for(state, arrival.asking), state.awaited_by is not None
     state = replace(state, awaited_by=None, awaited_date=None)
-    if document is None or document.fingerprint != state.posted_fingerprint or _is_partly_reversed(state, document):
+    if is_awaited:
+        state = replace(state, settled_unapplied=None)
+    is_as_posted = document is not None and document.fingerprint == state.posted_fingerprint
+    is_of_people = state.settled_unapplied is not None  # what is booked by hand is not booked here as well
+    if document is None or not is_as_posted or is_of_people or _is_partly_reversed(state, document):
         reason = GONE if document is None else CHANGED
         if (state.status, state.reason) == (Status.CHANGED_AFTER_POSTING, reason):
             return Decision(state)
@@ -294,8 +298,17 @@ def _is_what_was_settled(state: RecordState, arrival: Arrival) -> bool:
     """Whether a document is the one that a person booked by hand, come again."""
     if state.status is not Status.SETTLED_BY_HAND or state.awaited_by is not None:
         return False
+    document = arrival.document
     is_older = state.settled_at is not None and arrival.captured.fetched_at.isoformat() <= state.settled_at
-    return is_older or state.fingerprint == (arrival.document.fingerprint if arrival.document else "")
+    is_same = state.fingerprint == (document.fingerprint if document else "")
+    return is_older or (is_same and with_settled_unapplied(state, document) == state)
+
+
+def with_settled_unapplied(state: RecordState, document: LedgerDocument | None) -> RecordState:
+    """Return the state of what was booked by hand with the U up to which it was, where its payment's voucher stands."""
+    if document is None or document.document_type is not DocumentType.PAYMENT or not state.standing:
+        return state
+    return replace(state, settled_unapplied=format(document.unapplied, "f"))
 
 
 def _is_left_alone(state: RecordState, document: LedgerDocument | None) -> bool:

@@ -101,6 +101,7 @@ def _reversed(known: RecordState, reversal: VoucherReversed) -> RecordState:
         vouchers=_with_number(known.vouchers, reversal),
         reversed_reference=whole if not standing else known.reversed_reference,
         posted_fingerprint=known.posted_fingerprint if standing else None,
+        settled_unapplied=None,
         booked_unapplied=None,  # also where more stands: until that is reversed too, nobody's U is booked
     )
 

@@ -80,6 +80,8 @@ class RecordState:
     """All vouchers in IFS, as their numbers, reversals too; the last one is the newest."""
     settled_at: str | None = None
     """Of new state that found a settlement in the log: documents fetched before it are what a person booked by hand."""
+    settled_unapplied: str | None = None
+    """U of a payment that a person brought up to date by hand while its voucher stands; later ones are told of."""
     handled_requests: tuple[str, ...] = ()
     """Ids of the last requests of people that were acted on."""
 
@@ -177,6 +179,7 @@ _SHORT = {
     "awaited_date": "ad",
     "vouchers": "vs",
     "settled_at": "sa",
+    "settled_unapplied": "su",
     "handled_requests": "hr",
 }
 _LONG = {short: name for name, short in _SHORT.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from schemas.base import Status
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
-from streams.accounting.bookkeeping import GONE, follow_in_ledger, give_away, settle
+from streams.accounting.bookkeeping import GONE, follow_in_ledger, give_away, settle, with_settled_unapplied
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
@@ -69,7 +69,8 @@ def take_settlement(state: RecordState, held: Held | None, wish: SettlementRecor
     """End a record that a person booked in IFS by hand."""
     if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
         return noted(state, held, f"settlement refused: the record is {state.status}")
-    waits_no_more = replace(state, awaited_by=None, awaited_date=None)  # a fetch asked for before undoes nothing
+    known = with_settled_unapplied(state, newest.document)
+    waits_no_more = replace(known, awaited_by=None, awaited_date=None)  # a fetch asked for before undoes nothing
     return moved(waits_no_more, Status.SETTLED_BY_HAND, newest.asking.at, reason=_by_hand(wish))
 
 

@@ -18,6 +18,7 @@ from schemas.base import DocumentType, Model, Status
 from schemas.envelope import Envelope, decode, decode_any, encode, event_id
 from schemas.mappings import AccountMappingSet, ChartRuleSet
 from schemas.notifications import DocumentCaptured
+from schemas.requests import CorrectionRequested
 from schemas.topics import TopicNames
 from schemas.vouchers import (
     PostVoucher,
@@ -25,6 +26,7 @@ from schemas.vouchers import (
     VoucherPosted,
     VoucherRejected,
     VoucherReversed,
+    VoucherRow,
     VoucherSubject,
 )
 from streams.log.reader import LogRecord
@@ -353,3 +355,24 @@ def ask(world: World, record: str, kind: type[Any], **more: Any) -> None:
     account_id = world.history(record)[-1].account_id or ""
     wish = kind(record_id=record, account_id=account_id, actor="eva", at=NOW, reason="as told", **more)
     world.say(REQUESTS, account_id, wish, event_id(repr(wish)))
+
+
+def rows(world: World) -> list[list[str]]:
+    """Every voucher's rows, in the order of their commands: account, side, amount."""
+    return [[_row(row) for row in command.rows] for command in world.commands()]
+
+
+def _row(row: VoucherRow) -> str:
+    return f"{row.account} Dr {row.debit}" if row.debit is not None else f"{row.account} Cr {row.credit}"
+
+
+def correct(world: World, record: str, **more: Any) -> None:
+    seen = world.history(record)[-1]
+    ask(
+        world,
+        record,
+        CorrectionRequested,
+        posted_fingerprint=seen.posted_fingerprint or "",
+        document_fingerprint=seen.document_fingerprint or "",
+        **more,
+    )
