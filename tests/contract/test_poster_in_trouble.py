@@ -11,6 +11,7 @@ import pytest
 
 from schemas.errors import ConnectorError, SettingsError
 from schemas.vouchers import VoucherPosted
+from streams.systems import tokens
 from tests.support.fakes import CrashError, FakeWork, fake_event
 from tests.support.posting import COMMANDS, LEDGER, LOOKS, Desk, command, open_desk, the_posted, the_rejected
 from tests.support.waiting import eventually
@@ -198,7 +199,10 @@ async def test_a_token_that_is_refused_is_renewed_and_the_post_is_done_once(desk
     assert desk.sandbox.counts["tokensIssued"] == 2
 
 
-async def test_each_request_that_is_repeated_with_a_fresh_token_counts_in_the_budget(desk: Desk) -> None:
+async def test_each_request_that_is_repeated_with_a_fresh_token_counts_in_the_budget(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "YOUNG_SECONDS", 0.0)  # as if each token had been good for long
     good = desk.sandbox.token_is_good
 
     def only_once(request: Any) -> bool:
