@@ -10,7 +10,7 @@ from agents.bookkeeper.rows import Tables, read_held, record_of
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas import topics
-from schemas.base import Model, utc_now
+from schemas.base import LONGEST_TEXT, Model, utc_now
 from schemas.base import record_id as record_id_of
 from schemas.envelope import decode, decode_any
 from schemas.errors import UnreadableError
@@ -35,6 +35,7 @@ from streams.accounting.waiting import Running
 from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
 from streams.log.messages import Origin, dead_letter, header_text, key_text
 from streams.log.partitions import check_partition
+from streams.log.producer import record_bytes
 from streams.settings import IfsSettings
 
 RELEASED_AT_ONCE = 500
@@ -43,6 +44,9 @@ RELEASED_AT_ONCE = 500
 VERSION_HEADER = "mapping_version"
 """On a chart copy: the offset of the original in `ledger.mapping.v1`, which is its version."""
 
+
+LARGEST_MAPPING_BYTES = 768 * 1024
+"""With key and headers. Its copies have one header more, and the table's entry is one of at most 1,000,000 bytes."""
 
 LONGEST_OFFSET = 18
 """Digits; Kafka counts with 64 bits."""
@@ -117,7 +121,7 @@ class Bookkeeper:
         captured, account_id = captured_in(event), key_text(event)
         record_id = captured.record_id
         state, held = partition.state(account_id, record_id), partition.held(account_id, record_id)
-        asking = Asking(event.offset, event_name(event), self._clock())
+        asking = Asking(event.offset, event_name(event), self._clock(), fetched_at=captured.fetched_at)
         try:
             document = None if captured.gone else read_document(captured)
         except UnreadableError as error:
@@ -147,7 +151,7 @@ class Bookkeeper:
         if key == account_key(key_text(event)):
             self._apply(event, work, partition, key, event.offset)
             return
-        headers = (*event.headers.items(), (VERSION_HEADER, b"%d" % event.offset))
+        headers = (*_own_headers(event), (VERSION_HEADER, b"%d" % event.offset))
         for number in range(self._count):
             work.send(
                 self._names.working(topics.CHART_COPY),
@@ -273,7 +277,8 @@ class Bookkeeper:
         if state.pending_offset is not None:
             offset = state.pending_offset
         captured, document = await self._logged.captured(partition.number, offset)
-        return Arrival(Asking(offset, asked_by, self._clock()), state.account_id, captured, document)
+        asking = Asking(offset, asked_by, self._clock(), fetched_at=captured.fetched_at)
+        return Arrival(asking, state.account_id, captured, document)
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 
@@ -293,8 +298,15 @@ def _addressed(names: TopicNames) -> set[str]:
     return {names.working(topics.CHART_COPY), names.working(topics.RELEASE)}
 
 
+def _own_headers(event: Event) -> list[tuple[str, bytes]]:
+    """Return the headers that a mapping and its copies have in common."""
+    return [(name, value) for name, value in event.headers.items() if name != VERSION_HEADER]
+
+
 def _mapping(event: Event) -> Model:
     """Return a mapping or rule; under another key than its own it would have versions of two partitions."""
+    if record_bytes(event.key, event.value, _own_headers(event)) > LARGEST_MAPPING_BYTES:
+        raise UnreadableError(f"a mapping of more than {LARGEST_MAPPING_BYTES} bytes")
     model = decode_any(event.headers, event.value)
     try:
         key = topic_key(model)
@@ -314,8 +326,9 @@ def captured_in(event: Origin) -> DocumentCaptured:
 
 
 def event_name(event: Origin) -> str:
-    """Return the event's id; for one that carries none, its place."""
-    return header_text(event.headers, "ce_id") or f"{event.topic}/{event.partition}/{event.offset}"
+    """Return the event's id; for one that carries none, or one too long to be kept with a state, its place."""
+    name = header_text(event.headers, "ce_id")
+    return name if name and len(name) <= LONGEST_TEXT else f"{event.topic}/{event.partition}/{event.offset}"
 
 
 def _version(event: Event) -> int:

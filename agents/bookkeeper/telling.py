@@ -16,7 +16,7 @@ from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.accounting.decisions import Decision, Step
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
-from streams.log.messages import Message, enveloped, event_message, header_text
+from streams.log.messages import Message, enveloped, event_message, trace_text
 
 PROCESS = "bookkeeper"
 
@@ -33,7 +33,7 @@ class Teller:
     def __init__(self, names: TopicNames, event: Event, at: datetime, *, actor: str = PROCESS) -> None:
         self._names = names
         self._actor = actor
-        self._trace = header_text(event.headers, "traceparent")
+        self._trace = trace_text(event.headers)
         self._at = at
 
     def decision(self, record_id: str, decision: Decision, cause: str) -> list[Message]:

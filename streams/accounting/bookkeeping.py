@@ -137,7 +137,7 @@ def _rest(
         kept = summarised(document) if result.outcome is Status.MAPPING_MISSING else None
         fetched_at = held.fetched_at if held else None
         if result.outcome is Status.CAPTURED:
-            fetched_at = fetched_at or asking.at
+            fetched_at = fetched_at or asking.fetched_at or asking.at
         waiting = Held(place, asking.offset, asking.event_id, keys, result.missing, kept, fetched_at)
     before = (state.status, state.reason, held.missing if held else ())
     if before == (result.outcome, result.reason, result.missing):

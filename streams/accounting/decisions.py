@@ -91,6 +91,8 @@ class Asking:
     """The present moment."""
     voucher_date: date | None = None
     """Where a person moved it."""
+    fetched_at: datetime | None = None
+    """When the document was fetched, where that is known: a log that is read again has old ones."""
 
     def moved_to(self, voucher_date: date | None) -> "Asking":
         """Return it with the date that a person gave the voucher."""

@@ -14,11 +14,13 @@ from schemas.envelope import event_id
 from schemas.mappings import PostingRuleSet
 from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
+from schemas.topics import NOTIFICATION
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.wishes import REMEMBERED_REQUESTS
 from tests.support.bookkeeping import (
     COMMANDS,
     DOCUMENTS,
+    NAMES,
     NOW,
     REQUESTS,
     World,
@@ -49,6 +51,7 @@ MAPPINGS = {
         PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=True, actor="eva", at=NOW),
     ),
 }
+NOTIFICATIONS = NAMES.public(NOTIFICATION)
 Step = tuple[str, Any]
 
 INVOICES = st.tuples(
@@ -275,6 +278,20 @@ async def test_new_state_does_not_post_what_was_booked_by_hand_under_the_account
     await world.settle()
     assert await sent_by_new_state(world) == 0
     assert world.status("Payment:pay-1") is Status.SETTLED_BY_HAND
+
+
+async def test_new_state_fetches_anew_what_was_captured_long_ago_before_it_is_released() -> None:
+    world = await mapped_world()
+    world.map(*MAPPINGS["invoices off"])
+    await world.settle()
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.now = NOW + timedelta(days=2)
+    assert await sent_by_new_state(world) == 0
+    world.map(*MAPPINGS["invoices on"])
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.CAPTURED
+    assert len(world.log.all(NOTIFICATIONS)) == 1
 
 
 async def test_a_wish_of_long_ago_that_is_met_again_undoes_nothing_of_later_ones() -> None:
