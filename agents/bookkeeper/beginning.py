@@ -15,7 +15,7 @@ from itertools import islice
 
 import structlog
 
-from agents.bookkeeper.bookkeeper import Bookkeeper, captured_in, event_name
+from agents.bookkeeper.bookkeeper import Bookkeeper, captured_in, event_name, mapping_in
 from agents.bookkeeper.partition import Partition
 from agents.bookkeeper.rows import BUILT, mapping_row, record_of, row_name
 from agents.runtime import Work
@@ -25,7 +25,7 @@ from schemas.errors import UnreadableError
 from schemas.requests import Request
 from schemas.topics import TopicNames
 from schemas.vouchers import VoucherPosted, VoucherRejected
-from streams.accounting.keys import account_key, mapping_key, topic_key
+from streams.accounting.keys import account_key, mapping_key
 from streams.accounting.outcomes import remember
 from streams.accounting.record_state import RecordState
 from streams.accounting.wishes import remember_wish
@@ -179,9 +179,8 @@ def _readable_key(record: LogRecord, partitions: int) -> str | None:
     """Return the mapping key of a record; None for one that the stream will put among the dead letters."""
     try:
         check_partition(record, partitions)
-        event = decode_any(record.headers, record.value)
-        return mapping_key(event) if record.key == topic_key(event).encode() else None
-    except (UnreadableError, TypeError):
+        return mapping_key(mapping_in(record))
+    except UnreadableError:
         return None
 
 

@@ -147,7 +147,7 @@ class Bookkeeper:
     # --- mappings and releases ---------------------------------------------------------------------------------------
 
     async def _on_mapping(self, event: Event, work: Work, partition: Partition) -> None:
-        key = mapping_key(_mapping(event))
+        key = mapping_key(mapping_in(event))
         if key == account_key(key_text(event)):
             self._apply(event, work, partition, key, event.offset)
             return
@@ -162,7 +162,7 @@ class Bookkeeper:
             )
 
     async def _on_chart_copy(self, event: Event, work: Work, partition: Partition) -> None:
-        self._apply(event, work, partition, mapping_key(_mapping(event)), _version(event))
+        self._apply(event, work, partition, mapping_key(mapping_in(event)), _version(event))
 
     def _apply(self, event: Event, work: Work, partition: Partition, key: str, version: int) -> None:
         event_type = event.headers["ce_type"].decode()
@@ -298,12 +298,12 @@ def _addressed(names: TopicNames) -> set[str]:
     return {names.working(topics.CHART_COPY), names.working(topics.RELEASE)}
 
 
-def _own_headers(event: Event) -> list[tuple[str, bytes]]:
+def _own_headers(event: Origin) -> list[tuple[str, bytes]]:
     """Return the headers that a mapping and its copies have in common."""
     return [(name, value) for name, value in event.headers.items() if name != VERSION_HEADER]
 
 
-def _mapping(event: Event) -> Model:
+def mapping_in(event: Origin) -> Model:
     """Return a mapping or rule; under another key than its own it would have versions of two partitions."""
     if record_bytes(event.key, event.value, _own_headers(event)) > LARGEST_MAPPING_BYTES:
         raise UnreadableError(f"a mapping of more than {LARGEST_MAPPING_BYTES} bytes")

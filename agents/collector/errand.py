@@ -10,15 +10,13 @@ from schemas.base import LONGEST_TEXT, DocumentType, Time, record_id
 from schemas.envelope import decode_any, encode, event_id
 from schemas.errors import UnreadableError
 from schemas.notifications import FetchLater, NotificationReceived
-from streams.log.messages import header_text
+from streams.log.messages import header_text, trace_text
 
 LARGEST_NOTIFICATION_BYTES = 768 * 1024
 """As JSON; with what is put around it a later try stays below the 1,000,000 bytes that every topic takes. Ingress makes
 none of more than some 520 KiB."""
 MOST_TRIES = 1000
 """Counted; far more than there are in ten minutes, and more is not believed of a topic that others can write to."""
-LONGEST_TRACE = 512
-"""Characters of a `traceparent` that is carried on; those of today have 55 (W3C Trace Context, section 3.2)."""
 _ZUORA_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -80,8 +78,7 @@ class Errand:
     @property
     def traceparent(self) -> str | None:
         """The trace that what follows carries on."""
-        trace = header_text(self.event.headers, "traceparent")
-        return trace if trace and len(trace) <= LONGEST_TRACE else None
+        return trace_text(self.event.headers)
 
     def of(self, document_type: DocumentType, document_id: str, *, origin: str | None = None) -> FetchLater:
         """Return the same errand for a document by its id, at once, for the partition of that id."""

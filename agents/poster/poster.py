@@ -24,7 +24,7 @@ from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.accounting.commands import check_command
-from streams.log.messages import dead_letter
+from streams.log.messages import dead_letter, trace_text
 from streams.posting_control import EVERY_COMPANY
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
@@ -138,8 +138,7 @@ class Poster:
         if event.topic != self._names.public(topics.VOUCHER_COMMAND):
             await self._on_word(event, work)
         elif command := self._read(event, work):
-            traceparent = event.headers.get("traceparent", b"").decode(errors="replace") or None
-            self._road.add(Ahead(command, event, work, traceparent))
+            self._road.add(Ahead(command, event, work, trace_text(event.headers)))
             return
         await work.finish()
 

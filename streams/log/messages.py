@@ -16,6 +16,8 @@ LONGEST_LETTER_TEXT = 500
 """Characters of a reason or exception kept in a header."""
 LONGEST_KEY_BYTES = 64 * 1024
 """Of the key of a dead letter whose bytes are left out."""
+LONGEST_TRACE = 512
+"""Characters of a `traceparent` that is carried on; those of today have 55 (W3C Trace Context, section 3.2)."""
 ABOUT_LETTERS = "dlq."
 """What the names of headers begin with that tell of a dead letter, and not of what is in it."""
 LEFT_OUT = "dlq.left-out"
@@ -84,6 +86,12 @@ class Origin(Protocol):
 def header_text(headers: Mapping[str, bytes], name: str) -> str | None:
     """Return a header as text, whatever its bytes are; None where it is missing or empty."""
     return headers.get(name, b"").decode(errors="replace") or None
+
+
+def trace_text(headers: Mapping[str, bytes]) -> str | None:
+    """Return the trace that a record belongs to; None for what is too long to go on with, in a topic of 1 MB."""
+    trace = header_text(headers, "traceparent")
+    return trace if trace and len(trace) <= LONGEST_TRACE else None
 
 
 def key_text(origin: Origin) -> str:
