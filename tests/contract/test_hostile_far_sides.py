@@ -54,19 +54,13 @@ async def test_what_is_no_answer_of_ifs_is_trouble_and_never_no_rows(name: str) 
     assert "planted" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", sorted((NOT_HTTP | NOT_JSON | REDIRECTS).keys() - {"empty"}))
+@pytest.mark.parametrize("name", sorted(NOT_HTTP | NOT_JSON | REDIRECTS))
 async def test_after_a_post_what_is_no_answer_of_ifs_leaves_it_uncertain(name: str) -> None:
     async with ifs((NOT_HTTP | NOT_JSON | REDIRECTS)[name]) as (client, server):
         created = await posted(client)
 
     assert (created.judgement.verdict, created.number) == (Verdict.UNCERTAIN, None)
     assert len(server.others) == 1
-
-
-async def test_a_post_that_is_answered_with_nothing_but_200_is_looked_for_and_never_sent_again() -> None:
-    async with ifs(NOT_JSON["empty"]) as (client, _):
-        created = await posted(client)
-    assert (created.judgement.verdict, created.number) == (Verdict.DONE, None)
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
