@@ -26,7 +26,13 @@ class Pace(Model):
     requests_per_minute: int
     """The limit that held: configured, or lower where IFS said so."""
     requests_per_voucher: float
+    seconds_per_request: float = 0.0
+    """What the poster's one request at a time took lately, with the waits asked for; 0 where nothing is known."""
     at: Time
+
+    def reached_per_minute(self, limit: int) -> int:
+        """Return how many requests a minute come of it: as many as the limit allows, or fewer of a slow IFS."""
+        return limit if self.seconds_per_request <= 0 else max(1, min(limit, round(60.0 / self.seconds_per_request)))
 
 
 class _Entry(BaseModel):
@@ -49,10 +55,12 @@ class PostingStatus(Model):
     """The limit that holds: the configured one less the reserve, or a lower one that the poster has learnt."""
     configured_per_minute: int
     """The configured limit less the reserve."""
+    reached_per_minute: int
+    """What is reached of the limit with one request at a time, as quickly as IFS answered lately."""
     requests_per_voucher: float
     """As it was lately; where nothing was posted lately, as it is with full batches."""
     seconds_until_clear: float | None
-    """At that limit, were nothing new to come; None while all of it is paused, and nothing would ever be done."""
+    """At what is reached, were nothing new to come; None while all of it is paused, and nothing would ever be done."""
     clear_at: Time | None
 
 
@@ -98,7 +106,8 @@ def status_of(
     held = sum(many for company, many in waiting.items() if book.pause_of(company))
     goes_on = 0 if book.pause_of_all else backlog - held
     limit = min(pace.requests_per_minute, configured)
-    seconds = None if backlog and not goes_on else goes_on * pace.requests_per_voucher * 60.0 / limit
+    reached = pace.reached_per_minute(limit)
+    seconds = None if backlog and not goes_on else goes_on * pace.requests_per_voucher * 60.0 / reached
     return PostingStatus(
         paused=tuple(book.pauses),
         backlog=backlog,
@@ -106,6 +115,7 @@ def status_of(
         held=held,
         requests_per_minute=limit,
         configured_per_minute=configured,
+        reached_per_minute=reached,
         requests_per_voucher=pace.requests_per_voucher,
         seconds_until_clear=seconds,
         clear_at=None if seconds is None else now + timedelta(seconds=seconds),

@@ -14,6 +14,9 @@ from schemas.requests import PostingPaused, PostingResumed
 from streams.posting_control import EVERY_COMPANY, control_message
 from streams.posting_status import PostingStatus, posting_status, read_pauses
 
+USED = 0.9
+"""Share of the limit; whoever reaches less is slowed down by something else."""
+
 company_option = click.option("--company", default=EVERY_COMPANY, help="One company only; otherwise every one.")
 
 
@@ -70,7 +73,7 @@ def status(*, as_json: bool) -> None:
 def _lines(found: PostingStatus) -> list[str]:
     lines = [
         f"backlog: {found.backlog:,} voucher commands, {found.waiting:,} of them in the waiting room",
-        f"rate limit: {found.requests_per_minute:,} requests a minute{_learnt(found)}",
+        f"rate limit: {found.requests_per_minute:,} requests a minute{_learnt(found)}{_slow(found)}",
     ]
     if not found.backlog:
         return lines
@@ -86,6 +89,12 @@ def _learnt(found: PostingStatus) -> str:
     if found.requests_per_minute == found.configured_per_minute:
         return ""
     return f" (IFS took no more; {found.configured_per_minute:,} are configured)"
+
+
+def _slow(found: PostingStatus) -> str:
+    if found.reached_per_minute > USED * found.requests_per_minute:
+        return ""
+    return f"; IFS answers so slowly that {found.reached_per_minute:,} are reached"
 
 
 def _order(kind: type[PostingPaused], company: str, reason: str, actor: str) -> None:

@@ -16,7 +16,7 @@ FORGOTTEN_PER_TURN = 0.02
 
 
 class PaceRecord:
-    """Counts the requests that outcomes took; the rate limit is the one that holds now, learnt or configured."""
+    """Counts the requests that outcomes took, and how long; the rate limit is the one that holds now."""
 
     def __init__(self, service: Service, table: StateTable, *, batch_size: int, clock: Callable[[], datetime]) -> None:
         self._service = service
@@ -24,12 +24,14 @@ class PaceRecord:
         self._batch_size = batch_size
         self._clock = clock
         self._recorded_at = clock()
-        self._requests = self._outcomes = 0.0
+        self._requests = self._outcomes = self._seconds = 0.0
 
-    def carried(self, requests: int, outcomes: int) -> None:
+    def carried(self, requests: int, outcomes: int, seconds: float) -> None:
         """Note what a turn took and how many commands it brought to their outcomes."""
         kept = 1 - FORGOTTEN_PER_TURN
-        self._requests, self._outcomes = self._requests * kept + requests, self._outcomes * kept + outcomes
+        self._requests = self._requests * kept + requests
+        self._outcomes = self._outcomes * kept + outcomes
+        self._seconds = self._seconds * kept + seconds
 
     def record(self) -> None:
         """Write the pace down, now and then; only inside a handler."""
@@ -41,12 +43,14 @@ class PaceRecord:
     def tell(self, backlog: int) -> None:
         """Tell Prometheus when a backlog will be clear."""
         pace = self._pace(self._clock())
-        SECONDS_UNTIL_CLEAR.set(backlog * pace.requests_per_voucher * 60 / pace.requests_per_minute)
+        reached = pace.reached_per_minute(pace.requests_per_minute)
+        SECONDS_UNTIL_CLEAR.set(backlog * pace.requests_per_voucher * 60 / reached)
 
     def _pace(self, now: datetime) -> Pace:
         expected = requests_expected(self._batch_size)
         return Pace(
             requests_per_minute=self._service.budget.limit,
             requests_per_voucher=round(self._requests / self._outcomes, 3) if self._outcomes else expected,
+            seconds_per_request=round(self._seconds / self._requests, 4) if self._requests else 0.0,
             at=now,
         )

@@ -1,5 +1,6 @@
 """The poster's agent: takes each voucher command to its outcome; what is in trouble waits beside the road."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -284,10 +285,10 @@ class Poster:
         if not tasks:
             return {}
         self._company, self._in_hand = tasks[0].command.company, tasks[0].work
-        answered, requests = self._service.answered, self._service.requests
+        answered, requests, began = self._service.answered, self._service.requests, time.monotonic()
         results = await self._batching.carry(tasks)
         ended = sum(not isinstance(result, Delayed) for result in results.values())
-        self._pace.carried(self._service.requests - requests, ended)
+        self._pace.carried(self._service.requests - requests, ended, time.monotonic() - began)
         is_answered = self._service.answered > answered
         if is_answered:
             self._breaker.answered()

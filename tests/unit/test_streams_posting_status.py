@@ -49,8 +49,8 @@ def test_orders_are_taken_from_the_log_and_what_cannot_be_read_is_passed_over() 
     assert [pause.actor for pause in book.pauses] == ["bob"]
 
 
-def pace(per_minute: int = 950, per_voucher: float = 2.0) -> Pace:
-    return Pace(requests_per_minute=per_minute, requests_per_voucher=per_voucher, at=NOW)
+def pace(per_minute: int = 950, per_voucher: float = 2.0, each: float = 0.0) -> Pace:
+    return Pace(requests_per_minute=per_minute, requests_per_voucher=per_voucher, seconds_per_request=each, at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,9 @@ def pace(per_minute: int = 950, per_voucher: float = 2.0) -> Pace:
         (400, 75, pace(), 60.0),
         (1_000, 0, pace(100), 1_200.0),
         (38_000, 0, pace(950, 0.04), 96.0),
+        (475, 0, pace(each=0.01), 60.0),
+        (475, 0, pace(each=2.0), 1_900.0),
+        (1, 0, pace(each=600.0), 120.0),
     ],
 )
 def test_the_backlog_takes_what_its_vouchers_take_at_the_limit_that_holds(
@@ -85,6 +88,11 @@ def test_what_waits_of_a_paused_company_is_in_the_backlog_and_in_no_time_until_i
 
     only_paused = status_of(book, 0, Counter({"10": 4_000}), pace(), configured=950, now=NOW)
     assert (only_paused.backlog, only_paused.held, only_paused.clear_at) == (4_000, 4_000, None)
+
+
+def test_an_ifs_that_answers_slowly_is_told_as_what_is_reached() -> None:
+    status = status_of(PauseBook(), 475, Counter(), pace(each=2.0), configured=950, now=NOW)
+    assert (status.requests_per_minute, status.reached_per_minute) == (950, 30)
 
 
 def test_a_limit_that_was_learnt_above_what_is_configured_by_now_does_not_count() -> None:
