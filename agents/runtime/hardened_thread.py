@@ -9,6 +9,7 @@ import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    KafkaError,
     NotCoordinatorForGroupError,
     TopicAuthorizationFailedError,
 )
@@ -33,7 +34,11 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Start the consumer, note every confirmed heartbeat, and end with the first error that no rejoin can mend."""
-        await super().on_start()
+        try:
+            await super().on_start()
+        except (KafkaError, OSError) as error:
+            # Faust would tell it in three tracebacks: Kafka went between our first questions and this one.
+            end_process(f"{self.app.conf.id} cannot reach Kafka to join its group", ExitCode.LOG, error)
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka tells nobody of heartbeats
         beat = coordinator._do_heartbeat  # noqa: SLF001
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from agents.runtime.failure import ExitCode
 from agents.runtime.hardened_thread import HardenedThread
@@ -77,3 +79,23 @@ async def test_the_process_ends_with_a_part_of_its_client_unless_it_was_closed(
         told[part](parts[part])
 
     assert ended == ([] if closed else [ExitCode.FRAMEWORK])
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("Unable to bootstrap"), ConnectionRefusedError(111, "refused")])
+async def test_kafka_that_goes_while_a_thread_starts_ends_the_process_in_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, ended: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def start(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "on_start", start)
+    thread = object.__new__(HardenedThread)
+    thread.app = SimpleNamespace(conf=SimpleNamespace(id="app-poster"))
+
+    with pytest.raises(ProcessEndedError):
+        await thread.on_start()
+
+    assert ended == [ExitCode.LOG]
+    told = capsys.readouterr().err
+    assert told.startswith("zuora-ifs: app-poster cannot reach Kafka to join its group")
+    assert told.count("\n") == 1
