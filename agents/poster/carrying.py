@@ -61,7 +61,7 @@ UNHEARD = Judgement(Verdict.BUSY, None, "Kafka confirms nothing lately, or late:
 
 LONGEST_TO_CONFIRM = timedelta(seconds=5)
 """Of an intent: absence is concluded from its time, so a POST that left much later could still be done after that.
-The other half of the 10 seconds' margin is for the POST to leave (3 s at most) and for a commit on its way."""
+The other half of the 10 seconds' margin is for the POST to leave (3 s at most) and to arrive (2 s)."""
 
 
 @dataclass(frozen=True, slots=True)

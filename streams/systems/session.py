@@ -1,6 +1,7 @@
 """HTTP towards a far side: bearer tokens, time-outs, bounds; every fault of the network as an error of ours."""
 
 import math
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -90,7 +91,8 @@ class HttpSession:
 
     Redirects are answers like others, cookies are never kept, credentials go to `base_url`'s origin and nowhere else.
     `concurrency` bounds the requests at a time, `budget` those in a minute; both count every request really sent.
-    `refuses_token` tells an answer that means 401, where the far side has other ways of saying so.
+    `refuses_token` tells an answer that means 401, where the far side has other ways of saying so. `arrives_within`:
+    seconds after which a connection is broken off whose far side takes nothing of what was sent.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class HttpSession:
         default_headers: Mapping[str, str] | None = None,
         refuses_token: Callable[[Answer], bool] = _is_401,
         largest_body_bytes: int = LARGEST_BODY_BYTES,
+        arrives_within: float | None = None,
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
@@ -117,11 +120,12 @@ class HttpSession:
         self._default_headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **(default_headers or {})}
         self._refuses_token = refuses_token
         self._largest_body_bytes = largest_body_bytes
+        self._arrives_within = arrives_within
         self._client: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=self._socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -132,6 +136,18 @@ class HttpSession:
     ) -> None:
         if self._client:
             await self._client.close()
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """Return a socket that does not go on sending for long to a network that takes nothing.
+
+        A closed one does for minutes: what was given up long ago would still be done when the network is back.
+        """
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        if self._arrives_within is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
+            milliseconds = round(self._arrives_within * 1000)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)  # tcp(7), RFC 5482
+        return made
 
     async def request(
         self,

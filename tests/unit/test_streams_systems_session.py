@@ -239,6 +239,22 @@ async def test_without_a_connection_a_write_is_certainly_not_done() -> None:
     assert not isinstance(caught.value, UncertainError)
 
 
+async def test_a_write_that_does_not_arrive_in_time_does_not_arrive_after_it_was_given_up() -> None:
+    with socket.socket() as far_side:  # takes a few kilobytes and then nothing, as if the network had stopped
+        far_side.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        far_side.bind(("127.0.0.1", 0))
+        far_side.listen()
+        far_side.settimeout(10)
+        url = f"http://127.0.0.1:{far_side.getsockname()[1]}"
+        async with HttpSession(url, Tokens(), name="IFS Cloud", arrives_within=0.2) as session:
+            with pytest.raises(UncertainError, match="IFS Cloud"):
+                await session.request("POST", "x", data=bytes(100_000), timeout=2, is_write=True)
+        taken, _ = far_side.accept()
+        taken.settimeout(10)
+        with taken, taken.makefile("rb") as arrived, pytest.raises(ConnectionResetError):
+            arrived.read()
+
+
 async def test_a_write_whose_token_comes_too_late_is_surely_not_sent() -> None:
     seen: list[web.Request] = []
 

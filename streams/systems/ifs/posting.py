@@ -23,7 +23,7 @@ from streams.systems.session import Answer
 
 SETTLE_MARGIN_SECONDS = 10.0
 """IFS is told to give up this long before absence is concluded: room for an intent that Kafka confirms, for the request
-to leave, and for a commit on its way."""
+to leave and to arrive."""
 LEAVES_WITHIN_SECONDS = 3.0
 """Of a request that books: a token's renewal and a new connection take some 0.1 s. What would leave later could still
 be done after absence was concluded, so it is not sent."""
