@@ -57,8 +57,11 @@ BY_NUMBER: dict[int, Verdict] = {
     20114: Verdict.STALE,  # FND_MODIFIED: changed between the tag's check and the row's lock
     1722: Verdict.REFUSED,  # not a number: no try will change that
     # IFS lost its own connection to the database, so it does not know either whether the commit went through.
+    1092: Verdict.UNCERTAIN,  # the instance ended
     3113: Verdict.UNCERTAIN,  # end-of-file on communication channel
     3135: Verdict.UNCERTAIN,  # connection lost contact
+    12570: Verdict.UNCERTAIN,  # network session: reading
+    12571: Verdict.UNCERTAIN,  # network session: writing
     17002: Verdict.UNCERTAIN,  # I/O error of the driver
     17410: Verdict.UNCERTAIN,  # no more data to read from socket
     25408: Verdict.UNCERTAIN,  # can not safely replay call
