@@ -51,6 +51,7 @@ def test_with_status_200_the_category_of_the_code_decides(category: str, *, as_n
         (404, failed(50000040), NoSuchObjectError),
         (404, {"records": [], "size": 0, "done": True}, NoSuchObjectError),
         (404, b"<html>no such page</html>", NotFoundError),
+        (404, {"message": "no Route matched with those values"}, NotFoundError),
         (400, failed(50000020), RefusedError),
         (400, failed("MissingVersion"), RefusedError),
         (409, failed(50000050), TroubleError),

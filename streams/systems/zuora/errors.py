@@ -53,6 +53,10 @@ STATUSES: dict[int, type[FarSideError]] = {
 }
 
 
+_OF_ZUORA = frozenset({"success", "Success", "reasons", "records"})
+"""One of these is in every 404 of Zuora's; gateways answer in JSON too, such as `{"message": "no Route matched"}`."""
+
+
 class NoSuchObjectError(NotFoundError):
     """Zuora itself says that there is no such object: not a proxy, not a wrong address."""
 
@@ -86,7 +90,7 @@ def _error(answer: Answer, body: dict[str, Any] | None) -> FarSideError:
         return TroubleError(said, status=answer.status, retry_after=wait or retry_after_seconds(answer.headers))
     if kind is RefusedError:
         return RefusedError(said, status=answer.status, code=codes[0] if codes else None)
-    if kind is NotFoundError and body is not None:
+    if kind is NotFoundError and body is not None and not _OF_ZUORA.isdisjoint(body):
         return NoSuchObjectError(said, status=answer.status)
     return kind(said, status=answer.status)
 
