@@ -83,7 +83,8 @@ async def _ask(kafka: KafkaSettings) -> None:
     connection = await create_conn(host, port, request_timeout_ms=int(ASK_SECONDS * 1000), **options)
     try:
         if not (await connection.send(MetadataRequest([]))).brokers:
-            raise IllegalSaslStateError
+            # Without a token that may be refused (`require_brokers`) it has just started, and knows not even itself.
+            raise IllegalSaslStateError if kafka.sasl_mechanism == "OAUTHBEARER" else KafkaConnectionError("no brokers")
     finally:
         connection.close()
 
