@@ -23,14 +23,18 @@ def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, 
 
 @pytest.fixture
 def zuora_ifs(capsys: pytest.CaptureFixture[str]) -> ZuoraIfs:
-    """Run `zuora-ifs` in this process; give its output, or the error where it must end with another code than 0."""
+    """Run `zuora-ifs` in this process; give its output, or the error where it must end with another code than 0.
 
-    def run(*words: str, code: int = 0) -> str:
+    What goes to standard error has one line, unless a test says more.
+    """
+
+    def run(*words: str, code: int = 0, most_lines: int = 1) -> str:
         with pytest.raises(SystemExit) as ended:
             main(words)
         said = capsys.readouterr()
         assert (ended.value.code or 0) == code, said.err + said.out
         assert "Traceback" not in said.err
+        assert said.err.count("\n") <= most_lines
         return said.err if code else said.out
 
     return run
