@@ -34,6 +34,10 @@ class Pace(Model):
         """Return how many requests a minute come of it: as many as the limit allows, or fewer of a slow IFS."""
         return limit if self.seconds_per_request <= 0 else max(1, min(limit, round(60.0 / self.seconds_per_request)))
 
+    def seconds_for(self, commands: int, limit: int) -> float:
+        """Return how long so many commands take, were nothing new to come."""
+        return commands * self.requests_per_voucher * 60.0 / self.reached_per_minute(limit)
+
 
 class _Entry(BaseModel):
     """What counts here of an entry of the waiting room."""
@@ -106,8 +110,7 @@ def status_of(
     held = sum(many for company, many in waiting.items() if book.pause_of(company))
     goes_on = 0 if book.pause_of_all else backlog - held
     limit = min(pace.requests_per_minute, configured)
-    reached = pace.reached_per_minute(limit)
-    seconds = None if backlog and not goes_on else goes_on * pace.requests_per_voucher * 60.0 / reached
+    seconds = None if backlog and not goes_on else pace.seconds_for(goes_on, limit)
     return PostingStatus(
         paused=tuple(book.pauses),
         backlog=backlog,
@@ -115,7 +118,7 @@ def status_of(
         held=held,
         requests_per_minute=limit,
         configured_per_minute=configured,
-        reached_per_minute=reached,
+        reached_per_minute=pace.reached_per_minute(limit),
         requests_per_voucher=pace.requests_per_voucher,
         seconds_until_clear=seconds,
         clear_at=None if seconds is None else now + timedelta(seconds=seconds),

@@ -43,8 +43,7 @@ class PaceRecord:
     def tell(self, backlog: int) -> None:
         """Tell Prometheus when a backlog will be clear."""
         pace = self._pace(self._clock())
-        reached = pace.reached_per_minute(pace.requests_per_minute)
-        SECONDS_UNTIL_CLEAR.set(backlog * pace.requests_per_voucher * 60 / reached)
+        SECONDS_UNTIL_CLEAR.set(pace.seconds_for(backlog, pace.requests_per_minute))
 
     def _pace(self, now: datetime) -> Pace:
         expected = requests_expected(self._batch_size)

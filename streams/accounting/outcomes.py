@@ -128,11 +128,6 @@ def _posted(known: RecordState, posted: VoucherPosted, offset: int) -> RecordSta
     return replace(told, status=told.status_in_ledger)
 
 
-def _rate_of(posted: VoucherPosted) -> tuple[str, str, str, bool]:
-    factor = format(posted.conversion_factor, "f")
-    return posted.company_currency, format(posted.rate, "f"), factor, posted.inverted
-
-
 def _time_of(outcome: Outcome) -> datetime:
     return outcome.rejected_at if isinstance(outcome, VoucherRejected) else outcome.posted_at
 

@@ -18,6 +18,7 @@ from tests.support.bookkeeping import (
     capture,
     card_payment,
     cash,
+    correct,
     mapped_world,
     unapplied,
 )
@@ -37,12 +38,6 @@ def tell_both(world: World, document: DocumentCaptured, name: str) -> None:
         world.say(DOCUMENTS, key, document, name)
 
 
-def correct(world: World) -> None:
-    seen = world.history(PAYMENT)[-1]
-    prints = {"posted_fingerprint": seen.posted_fingerprint, "document_fingerprint": seen.document_fingerprint}
-    ask(world, PAYMENT, CorrectionRequested, **prints)
-
-
 async def corrected_move() -> World:
     """Posted under A, moved to B, corrected: posted under B."""
     world = await mapped_world()
@@ -50,7 +45,7 @@ async def corrected_move() -> World:
     await world.settle()
     tell_both(world, moved("B", "A"), "to B")
     await world.settle()
-    correct(world)
+    correct(world, PAYMENT)
     await world.settle()
     assert [command.account_id for command in world.commands()] == ["A", "A", "B"]
     return world
@@ -65,7 +60,7 @@ async def test_the_word_of_a_hand_over_again_while_its_voucher_is_on_its_way_cha
     world.answer()
     await world.settle()
     world.hold_answers()
-    correct(world)
+    correct(world, PAYMENT)
     await world.settle()
     while world.commands()[-1].account_id != "B":
         world.answer_one()
@@ -95,7 +90,7 @@ async def test_a_reset_after_a_move_there_and_back_sends_nothing() -> None:
     world = await corrected_move()
     tell_both(world, moved("A", "B"), "back to A")
     await world.settle()
-    correct(world)
+    correct(world, PAYMENT)
     await world.settle()
     assert [command.account_id for command in world.commands()] == ["A", "A", "B", "B", "A"]
     sent = len(world.log.all(COMMANDS))
@@ -122,7 +117,7 @@ async def test_a_held_payment_that_moves_there_and_back_before_anybody_looks_is_
     await world.settle()
     assert world.status(PAYMENT) is not Status.POSTING
     if world.status(PAYMENT) is Status.CHANGED_AFTER_POSTING:  # all was mapped before the first move was read
-        correct(world)
+        correct(world, PAYMENT)
         await world.settle()
     assert world.history(PAYMENT)[-1].account_id == "B"
     assert sum(world.net().values()) == 0
@@ -136,7 +131,7 @@ async def test_a_payment_that_is_gone_by_the_time_it_is_handed_over_ends_as_not_
     tell_both(world, moved("B", "A"), "to B")
     await world.settle()
     world.hold_answers()
-    correct(world)
+    correct(world, PAYMENT)
     await world.settle()
     gone = moved("B", "A").model_copy(update={"gone": True, "document": {}})
     world.say(DOCUMENTS, "B", gone, "gone")

@@ -138,49 +138,32 @@ class Service:
             TroubleError, UnauthorizedError: it was not done.
 
         """
-        return await self._noted(
-            await self._session.request(
-                method,
-                url,
-                json=body,
-                headers=headers,
-                timeout=timeout_seconds,
-                is_write=True,
-                leaves_within=leaves_within,
-                before_repeat=self._admit_repeat,
-            )
+        return await self._request(
+            method, url, timeout_seconds, json=body, headers=headers, is_write=True, leaves_within=leaves_within
         )
 
     async def write_batch(
         self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float, *, leaves_within: float
     ) -> Answer:
         """Send a batch that writes; the rest as with `write`."""
-        return await self._noted(
-            await self._session.request(
-                "POST",
-                url,
-                data=body,
-                headers=headers,
-                timeout=timeout_seconds,
-                is_write=True,
-                leaves_within=leaves_within,
-                before_repeat=self._admit_repeat,
-            )
+        return await self._request(
+            "POST", url, timeout_seconds, data=body, headers=headers, is_write=True, leaves_within=leaves_within
         )
 
     async def _get(self, url: str, query: str) -> Answer:
         await self.admit()
         try:
-            answer = await self._session.request(
-                "GET", url, params=query or None, timeout=READ_TIMEOUT_SECONDS, before_repeat=self._admit_repeat
-            )
+            return await self._request("GET", url, READ_TIMEOUT_SECONDS, params=query or None)
         except RefusedError as error:
             if error.code != TOO_LARGE:
                 raise
             raise TroubleError(str(error)) from error  # no answer of IFS's is; whatever it is, it may pass
-        return await self._noted(answer)
 
-    async def _noted(self, answer: Answer) -> Answer:
+    async def _request(self, method: str, url: str, timeout_seconds: float, **sent: Any) -> Answer:
+        """Send a request whose place in the budget was taken, and note what its answer says of the limit."""
+        answer = await self._session.request(
+            method, url, timeout=timeout_seconds, before_repeat=self._admit_repeat, **sent
+        )
         if answer.status == 429:
             await self._governor.refused(retry_after_seconds(answer.headers))
         elif answer.status == 503:
