@@ -136,14 +136,15 @@ async def test_a_key_that_is_none_is_not_asked_for(key: str) -> None:
     ],
 )
 async def test_a_key_stays_one_segment_of_the_path(key: str, path: str) -> None:
-    async with zuora(lambda _: web.Response(status=404, text="{}")) as (client, asked):
+    async with zuora(lambda _: web.json_response({"success": False}, status=404)) as (client, asked):
         with pytest.raises(NoSuchObjectError):
             await client.fetch_payment(key)
     assert asked == [path]
 
 
-async def test_a_404_that_is_not_zuora_s_is_told_apart() -> None:
-    async with zuora(lambda _: web.Response(status=404, text="<html>")) as (client, _):
+@pytest.mark.parametrize("page", ["<html>", "{}", '{"message": "no Route matched"}'])
+async def test_a_404_that_is_not_zuora_s_is_told_apart(page: str) -> None:
+    async with zuora(lambda _: web.Response(status=404, text=page)) as (client, _):
         with pytest.raises(NotFoundError) as caught:
             await client.fetch_payment("8ad0")
     assert not isinstance(caught.value, NoSuchObjectError)
