@@ -10,7 +10,7 @@ from agents.bookkeeper.rows import Tables, read_held, record_of
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas import topics
-from schemas.base import LONGEST_TEXT, Model, utc_now
+from schemas.base import LONGEST_TEXT, Model, Status, utc_now
 from schemas.base import record_id as record_id_of
 from schemas.envelope import decode, decode_any
 from schemas.errors import UnreadableError
@@ -138,7 +138,7 @@ class Bookkeeper:
         if event.offset <= state.handed_over_offset:
             return
         has_come = state.document_offset >= max(state.newest_offset, 0)
-        newest = await self._newest(partition, state, event_name(event)) if has_come else None
+        newest = await self._newest_readable(partition, state, event_name(event)) if has_come else None
         held = partition.held(account_id, handed.record_id)
         decision = take_over(state, held, newest, handed.fetched_at, partition.terms)
         told = replace(decision.state, handed_over_offset=event.offset)
@@ -257,6 +257,8 @@ class Bookkeeper:
         if state.handed_to is not None:  # a line in its history from here would hide what the other account tells
             raise UnreadableError(f"{wish.record_id} belongs to Zuora account {state.handed_to} now: ask again")
         held = partition.held(wish.account_id, wish.record_id)
+        if isinstance(wish, SettlementRecorded) and not state.standing:  # also of what accounting cannot read
+            return take_settlement(state, held, wish, None, self._clock())
         newest = await self._newest(partition, state, name)
         match wish:
             case ReplayRequested():
@@ -268,7 +270,7 @@ class Bookkeeper:
                 base = await self._logged.voucher(partition.number, standing[-1].offset) if standing else None
                 return take_correction(state, held, wish, newest, base=base, terms=partition.terms)
             case SettlementRecorded():
-                return take_settlement(state, held, wish, newest)
+                return take_settlement(state, held, wish, newest.document, newest.asking.at)
         raise UnreadableError(f"{type(wish).__name__} is no request")
 
     async def _newest(self, partition: Partition, state: RecordState, asked_by: str) -> Arrival:
@@ -279,6 +281,15 @@ class Bookkeeper:
         captured, document = await self._logged.captured(partition.number, offset)
         asking = Asking(offset, asked_by, self._clock(), fetched_at=captured.fetched_at)
         return Arrival(asking, state.account_id, captured, document)
+
+    async def _newest_readable(self, partition: Partition, state: RecordState, asked_by: str) -> Arrival | None:
+        """Return a record's newest document; None for one that accounting cannot read, which was told when it came."""
+        try:
+            return await self._newest(partition, state, asked_by)
+        except UnreadableError:
+            if state.status is not Status.FAILED:  # what the log has lost was told to nobody
+                raise
+            return None
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 

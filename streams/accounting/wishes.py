@@ -4,12 +4,14 @@ A wish names what it is about and acts only while that still holds; the record k
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from schemas.base import Status
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
 from streams.accounting.bookkeeping import GONE, follow_in_ledger, give_away, settle, with_settled_unapplied
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
+from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
 from streams.accounting.sending import reverse
@@ -65,13 +67,15 @@ def take_correction(
     return reverse(state, base, asked_by=asking.event_id, at=asking.at, dated=wish.date, terms=terms)
 
 
-def take_settlement(state: RecordState, held: Held | None, wish: SettlementRecorded, newest: Arrival) -> Decision:
-    """End a record that a person booked in IFS by hand."""
+def take_settlement(
+    state: RecordState, held: Held | None, wish: SettlementRecorded, document: LedgerDocument | None, at: datetime
+) -> Decision:
+    """End a record that a person booked in IFS by hand; `document` is the newest, needed where its voucher stands."""
     if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
         return noted(state, held, f"settlement refused: the record is {state.status}")
-    known = with_settled_unapplied(state, newest.document)
+    known = with_settled_unapplied(state, document)
     waits_no_more = replace(known, awaited_by=None, awaited_date=None)  # a fetch asked for before undoes nothing
-    return moved(waits_no_more, Status.SETTLED_BY_HAND, newest.asking.at, reason=_by_hand(wish))
+    return moved(waits_no_more, Status.SETTLED_BY_HAND, at, reason=_by_hand(wish))
 
 
 def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, answered: bool) -> RecordState | None:

@@ -9,9 +9,11 @@ from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRec
 from schemas.topics import HANDED_OVER
 from tests.support.bookkeeping import (
     COMMANDS,
+    DEAD_LETTERS,
     DOCUMENTS,
     NAMES,
     NOW,
+    PARTITIONS,
     World,
     account,
     ask,
@@ -205,3 +207,28 @@ async def test_what_was_booked_by_hand_is_not_posted_because_it_moves_but_when_a
     await world.settle()
     assert [command.account_id for command in world.commands()] == ["B"]
     assert world.status(PAYMENT) is Status.POSTED
+
+
+async def test_a_hand_over_that_finds_a_document_nobody_can_read_is_not_lost_for_the_next_that_can_be() -> None:
+    world = World()
+    await world.settle()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    whole = moved("B", "A")
+    unreadable = whole.model_copy(update={"document": whole.document | {"amount": "no number"}})
+    tell_both(world, whole, "to B")
+    tell_both(world, unreadable, "unreadable")
+    for topic in (DOCUMENTS, NAMES.working(HANDED_OVER)):  # partition B has read both before the word comes
+        for number in range(PARTITIONS):
+            while world.cursors[topic, number] < len(world.log.topics[topic][number]):
+                await world.handle(world.log.topics[topic][number][world.cursors[topic, number]])
+    assert world.log.all(DEAD_LETTERS) == []
+    assert world.status(PAYMENT) is Status.FAILED
+    tell_both(world, whole, "readable again")
+    for name in ("A", "B"):
+        world.map(name, account(name))
+    for rule in (cash("EUR"), unapplied()):
+        world.map("10", rule)
+    await world.settle()
+    assert world.status(PAYMENT) is Status.POSTED
+    assert world.net() == {"1930": 500, "2420": -500}

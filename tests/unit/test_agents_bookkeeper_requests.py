@@ -287,3 +287,18 @@ async def test_a_replay_of_what_was_booked_by_hand_after_a_change_shows_the_chan
         await world.settle()
     assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
     assert len(world.commands()) == 1
+
+
+async def test_a_document_that_nobody_can_read_is_ended_when_a_person_booked_it_by_hand() -> None:
+    world = await mapped_world()
+    whole = invoice(1, "A")
+    capture(world, whole.model_copy(update={"document": whole.document | {"amount": "no number"}}))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.FAILED
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    capture(world, whole)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    assert world.commands() == []
