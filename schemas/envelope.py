@@ -39,6 +39,7 @@ from schemas.requests import (
     SettlementRecorded,
 )
 from schemas.vouchers import (
+    NothingToPost,
     PostingProgressed,
     PostVoucher,
     ReverseVoucher,
@@ -64,6 +65,7 @@ EVENT_TYPES: dict[str, type[Model]] = {
         VoucherPosted,
         VoucherReversed,
         VoucherRejected,
+        NothingToPost,
         ReplayRequested,
         CorrectionRequested,
         SettlementRecorded,

@@ -29,6 +29,7 @@ DOCUMENT = "zuora.document.v1"
 MAPPING = "ledger.mapping.v1"
 VOUCHER_COMMAND = "ledger.voucher-command.v1"
 VOUCHER = "ledger.voucher.v1"
+NOTHING_TO_POST = "ledger.nothing-to-post.v1"
 REQUEST = "connector.request.v1"
 CONTROL = "connector.control.v1"
 AUDIT = "connector.audit.v1"
@@ -43,6 +44,7 @@ PUBLIC_TOPICS = (
     TopicSpec(MAPPING),
     TopicSpec(VOUCHER_COMMAND, partitions=1, large_messages=True),
     TopicSpec(VOUCHER, large_messages=True),
+    TopicSpec(NOTHING_TO_POST),
     TopicSpec(REQUEST),
     TopicSpec(CONTROL, partitions=1),
     TopicSpec(AUDIT),

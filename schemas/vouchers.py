@@ -142,6 +142,24 @@ class VoucherRejected(VoucherSubject):
     rejected_at: Time
 
 
+class NothingToPost(Model):
+    """A document was evaluated and came to nothing under the mapping of its day. Key: Zuora account id.
+
+    So that it stays so, whatever is mapped later, where state is made anew from the log.
+    """
+
+    record_id: str
+    document_type: DocumentType
+    account_id: str
+    company: str
+    fingerprint: str
+    document_offset: Whole
+    """Offset of the document in `zuora.document.v1`."""
+    unapplied: Amount | None = None
+    """Of a payment: the U up to which its vouchers and what came to nothing take it together."""
+    at: Time
+
+
 class PostingProgressed(VoucherSubject):
     """The poster's word to the bookkeeper, on a topic of our own. Key: Zuora account id."""
 

@@ -1,10 +1,10 @@
 """What happens before a partition's first event: its memory is made from its tables, or its tables from the log.
 
 Tables that are empty (a new app id, a lost changelog) are built first from all mappings and rules, then from all
-outcomes, then from all requests of people, up to the ends seen at the start; and of a record that has several
-documents it is noted which is the newest. Otherwise a replay would meet yesterday's documents under no rules at all, or
-under those of today though they were edited or cancelled since, and post again what it does not know to be posted, or
-to be booked by hand.
+outcomes and what came to nothing, then from all requests of people, up to the ends seen at the start; and of a record
+that has several documents it is noted which is the newest. Otherwise a replay would meet yesterday's documents under no
+rules at all, or under those of today though they were edited or cancelled since, and post again what it does not know
+to be posted, or to be booked by hand.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -24,9 +24,9 @@ from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.requests import Request
 from schemas.topics import TopicNames
-from schemas.vouchers import VoucherPosted, VoucherRejected
+from schemas.vouchers import NothingToPost, VoucherPosted, VoucherRejected
 from streams.accounting.keys import account_key, mapping_key
-from streams.accounting.outcomes import remember
+from streams.accounting.outcomes import remember, remember_nothing
 from streams.accounting.record_state import RecordState
 from streams.accounting.wishes import remember_wish
 from streams.log.messages import key_text
@@ -98,10 +98,11 @@ class Beginning:
 
     async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> Answered:
         answered: Answered = {}
-        async for records in self._read(self._names.public(topics.VOUCHER), new.keys()):
-            for number, own in _by_partition(records).items():
-                async with open_work(number):
-                    answered |= _remember_all(new[number], own, self._bookkeeper.partition_count)
+        for topic in (topics.VOUCHER, topics.NOTHING_TO_POST):
+            async for records in self._read(self._names.public(topic), new.keys()):
+                for number, own in _by_partition(records).items():
+                    async with open_work(number):
+                        _remember_all(new[number], own, self._bookkeeper.partition_count, answered)
         return answered
 
     async def _requests(self, new: dict[int, Partition], open_work: OpenWork, answered: Answered) -> None:
@@ -132,21 +133,27 @@ class Beginning:
                         partition.tables.records[name] = replace(state, newest_offset=newest[name]).to_json()
 
 
-def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int) -> Answered:
-    answered: Answered = {}
+def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions: int, answered: Answered) -> None:
     for record in records:
         try:
             check_partition(record, partitions)
             outcome = decode_any(record.headers, record.value)
         except UnreadableError:
             continue  # it goes to the dead letters when the stream meets it
-        if isinstance(outcome, VoucherPosted | VoucherRejected) and record.key == outcome.account_id.encode():
-            account_id, record_id = outcome.account_id, outcome.record_id
-            state = remember(partition.state(account_id, record_id), outcome, record.offset)
-            name = row_name(account_id, record_id)
-            partition.tables.records[name] = state.to_json()
-            answered[name] = record.timestamp
-    return answered
+        if not isinstance(outcome, VoucherPosted | VoucherRejected | NothingToPost):
+            continue
+        if record.key != outcome.account_id.encode():
+            continue
+        name = row_name(outcome.account_id, outcome.record_id)
+        state = partition.state(outcome.account_id, outcome.record_id)
+        if isinstance(outcome, NothingToPost):
+            if name in answered and record.timestamp < answered[name]:
+                continue  # what was posted, or taken back, since
+            state = remember_nothing(state, outcome)
+        else:
+            state = remember(state, outcome, record.offset)
+        partition.tables.records[name] = state.to_json()
+        answered[name] = record.timestamp
 
 
 def _remember_requests(partition: Partition, records: Iterable[LogRecord], partitions: int, answered: Answered) -> None:

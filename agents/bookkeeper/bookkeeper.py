@@ -18,7 +18,7 @@ from schemas.notifications import DocumentCaptured
 from schemas.releases import HandedOver, ReleaseNext
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.topics import TopicNames
-from schemas.vouchers import PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
+from schemas.vouchers import NothingToPost, PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.bookkeeping import (
     release,
     take_document,
@@ -76,6 +76,7 @@ class Bookkeeper:
             names.public(topics.DOCUMENT): self._on_document,
             names.public(topics.MAPPING): self._on_mapping,
             names.public(topics.VOUCHER): self._on_outcome,
+            names.public(topics.NOTHING_TO_POST): self._on_nothing,
             names.public(topics.REQUEST): self._on_request,
             names.working(topics.POSTING_PROGRESS): self._on_progress,
             names.working(topics.HANDED_OVER): self._on_handed_over,
@@ -229,6 +230,10 @@ class Bookkeeper:
     async def _after_pending(self, partition: Partition, state: RecordState) -> tuple[Decision | None, str]:
         pending = await self._newest(partition, state, state.document_event)
         return take_pending(state, pending, partition.terms), pending.asking.event_id
+
+    async def _on_nothing(self, event: Event, _work: Work, _partition: Partition) -> None:
+        """Look whether it can be read, by which it is parked where not: new state reads it, here it is known."""
+        _check_key(event, decode(NothingToPost, event.value).account_id)
 
     async def _on_progress(self, event: Event, work: Work, partition: Partition) -> None:
         progressed = decode(PostingProgressed, event.value)

@@ -12,7 +12,7 @@ from schemas.envelope import SOURCE, Envelope, assembled, encode_assembled, even
 from schemas.notifications import NotificationReceived
 from schemas.releases import HandedOver, ReleaseNext
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher, ReverseVoucher
+from schemas.vouchers import NothingToPost, PostVoucher, ReverseVoucher
 from streams.accounting.decisions import Decision, Step
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running
@@ -41,6 +41,8 @@ class Teller:
         messages = [self._step(record_id, decision, step, cause) for step in decision.steps]
         if decision.command is not None:
             messages.append(self._command(decision.command))
+        if decision.nothing is not None:
+            messages.append(self._nothing(decision.nothing, cause))
         if decision.hand_over_to is not None:
             messages.append(self._hand_over(record_id, decision, decision.hand_over_to, cause))
         if decision.fetch_anew:
@@ -72,6 +74,10 @@ class Teller:
     def _command(self, command: PostVoucher | ReverseVoucher) -> Message:
         name, subject = command.command_id, command.record_id
         return self._message(topics.VOUCHER_COMMAND, command.company, command, name, subject, partition=0)
+
+    def _nothing(self, nothing: NothingToPost, cause: str) -> Message:
+        name = event_id("nothing-to-post", nothing.record_id, str(nothing.document_offset), cause)
+        return self._message(topics.NOTHING_TO_POST, nothing.account_id, nothing, name, nothing.record_id)
 
     def _hand_over(self, record_id: str, decision: Decision, account_id: str, cause: str) -> Message:
         """Tell the partition of the account that a document moved to that it may go on with it."""

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 from schemas.base import DocumentType, Status
 from streams.accounting.decisions import SEEN_AGAIN, Arrival, Asking, Decision, Held, Step, Terms, moved, noted
-from streams.accounting.evaluation import Evaluation
+from streams.accounting.evaluation import ZERO_AMOUNT, Evaluation
 from streams.accounting.ledger_document import LedgerDocument, summarised
 from streams.accounting.record_state import RecordState
-from streams.accounting.sending import reference_of, send
+from streams.accounting.sending import nothing_to_post, reference_of, send
 
 CHANGED = "changed in Zuora after posting"
 GONE = "gone from Zuora"
@@ -106,9 +106,12 @@ def settle(state: RecordState, held: Held | None, document: LedgerDocument, aski
         fetched_at = held.fetched_at if held else None  # what was captured long ago is fetched anew then, as now
         waiting = Held(place, asking.offset, asking.event_id, (ahead,), missing, kept, fetched_at)
         return Decision(_evaluated(state, document, result.company), held=waiting)
-    if applied and result.outcome is Status.NOT_POSTED:  # both sides are one account
-        return _settled_in_ledger(replace(state, booked_unapplied=str(document.unapplied)), asking)
-    return _rest(_evaluated(state, document, result.company), held, document, result, asking)
+    nothing = nothing_to_post(document, result.company, asking) if result.reason == ZERO_AMOUNT else None
+    if applied and nothing:  # both sides are one account
+        decision = _settled_in_ledger(replace(state, booked_unapplied=str(document.unapplied)), asking)
+    else:
+        decision = _rest(_evaluated(state, document, result.company), held, document, result, asking)
+    return replace(decision, nothing=nothing)
 
 
 def release(state: RecordState, held: Held, document: LedgerDocument, asking: Asking, terms: Terms) -> Decision:
@@ -225,7 +228,7 @@ def _while_on_its_way(state: RecordState, arrival: Arrival) -> Decision:
 
 def _while_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
     decision = follow_in_ledger(state, held, arrival, terms)
-    return decision if decision.steps else noted(decision.state, decision.held, SEEN_AGAIN)
+    return decision if decision.steps else _seen_again(decision)
 
 
 def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
@@ -291,7 +294,12 @@ def _while_free(
     asked = replace(known, awaited_by=None, awaited_date=None)
     decision = settle(asked, fresh, document, _asked_for(known, arrival.asking), terms)
     is_news = bool(decision.steps) or state is None or state.status is Status.FETCHED
-    return decision if is_news else noted(decision.state, decision.held, SEEN_AGAIN)
+    return decision if is_news else _seen_again(decision)
+
+
+def _seen_again(decision: Decision) -> Decision:
+    """Return what leaves a record as it was with a line in its history."""
+    return replace(decision, steps=noted(decision.state, decision.held, SEEN_AGAIN).steps)
 
 
 def _is_what_was_settled(state: RecordState, arrival: Arrival) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from schemas.audit import Gap
 from schemas.base import Status
 from schemas.notifications import DocumentCaptured
-from schemas.vouchers import PostVoucher, ReverseVoucher
+from schemas.vouchers import NothingToPost, PostVoucher, ReverseVoucher
 from streams.accounting.chart import CompanyTerms
 from streams.accounting.evaluation import Evaluation
 from streams.accounting.ledger_document import LedgerDocument
@@ -54,6 +54,8 @@ class Decision:
     steps: tuple[Step, ...] = ()
     held: Held | None = None
     command: PostVoucher | ReverseVoucher | None = None
+    nothing: NothingToPost | None = None
+    """The document came to nothing; told, since another mapping could make something of it."""
     hand_over_to: str | None = None
     """The account that the document belongs to now; its partition goes on with it."""
     handed_over_as_of: datetime | None = None

@@ -20,6 +20,7 @@ from streams.accounting.translation import Resolver, balances_of
 from streams.accounting.voucher import Voucher, rest_row, shortened
 
 NOTHING_WAITED_FOR: frozenset[str] = frozenset()
+ZERO_AMOUNT = "zero amount"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def evaluate_postings(
             Status.MAPPING_MISSING, missing=missing, waits_for=waits_for | resolver.waits_for, company=company
         )
     if not balances:
-        return Evaluation(Status.NOT_POSTED, "zero amount", company=company)
+        return Evaluation(Status.NOT_POSTED, ZERO_AMOUNT, company=company)
     terms = terms or CompanyTerms(NOBODYS)
     voucher = Voucher(
         company=company,

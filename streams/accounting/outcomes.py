@@ -5,9 +5,17 @@ from datetime import date, datetime
 from typing import Any
 
 from schemas.base import Status
-from schemas.vouchers import PostingProgressed, VoucherNumber, VoucherPosted, VoucherRejected, VoucherReversed
+from schemas.vouchers import (
+    NothingToPost,
+    PostingProgressed,
+    VoucherNumber,
+    VoucherPosted,
+    VoucherRejected,
+    VoucherReversed,
+)
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away, settle
 from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
+from streams.accounting.evaluation import ZERO_AMOUNT
 from streams.accounting.record_state import RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import reverse
@@ -49,6 +57,21 @@ def remember(state: RecordState | None, outcome: Outcome, offset: int) -> Record
         case VoucherReversed():
             return _reversed(known, outcome)
     return _posted(known, outcome, offset)
+
+
+def remember_nothing(state: RecordState | None, told: NothingToPost) -> RecordState:
+    """Fold the word that a document came to nothing into what new state knows from the outcomes of its record."""
+    at = told.at.isoformat()
+    known = state or replace(RecordState.blank(told.account_id), received_at=at)
+    if told.document_offset < known.document_offset:
+        return known
+    # Whatever handed it over to here had done so by then.
+    known = replace(known, document_offset=told.document_offset, company=told.company, is_handed_over=True)
+    if known.standing:
+        unapplied = None if told.unapplied is None else str(told.unapplied)
+        return replace(known, booked_unapplied=unapplied)
+    status, reason = Status.NOT_POSTED, ZERO_AMOUNT
+    return replace(known, status=status, reason=reason, fingerprint=told.fingerprint, updated_at=at)
 
 
 def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arrival | None, terms: Terms) -> Decision:

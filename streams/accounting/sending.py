@@ -1,4 +1,4 @@
-"""What is sent to the poster: a voucher, a payment's change of U, the reversal of what stands."""
+"""What is sent to the poster: a voucher, a payment's change of U, the reversal of what stands; or word of none."""
 
 from dataclasses import replace
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from schemas.base import DocumentType, Status
 from schemas.envelope import assembled, event_id
-from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted
+from schemas.vouchers import KnownRate, NothingToPost, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted
 from streams.accounting.decisions import Asking, Decision, Terms, step
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.record_state import RecordState
@@ -55,6 +55,20 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         sent_fingerprint=document.fingerprint,
     )
     return Decision(sent, steps, command=command)
+
+
+def nothing_to_post(document: LedgerDocument, company: str | None, asking: Asking) -> NothingToPost:
+    """Return the word that a document, or its payment's change of U, came to nothing in its company."""
+    return NothingToPost(
+        record_id=document.record_id,
+        document_type=document.document_type,
+        account_id=document.account_id,
+        company=company or "",
+        fingerprint=document.fingerprint,
+        document_offset=asking.offset,
+        unapplied=document.unapplied if document.document_type is DocumentType.PAYMENT else None,
+        at=asking.at,
+    )
 
 
 def reference_of(state: RecordState, document: LedgerDocument) -> str:

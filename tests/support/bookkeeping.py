@@ -285,10 +285,10 @@ def account(account_id: str, company: str = "10") -> AccountMappingSet:
     return AccountMappingSet(account_id=account_id, company=company, gl_account="1510", actor="eva", at=NOW)
 
 
-def product(sku: str, company: str = "10") -> ChartRuleSet:
+def product(sku: str, company: str = "10", *, gl_account: str = "3010") -> ChartRuleSet:
     """Map an article to 3010."""
     return ChartRuleSet(
-        company=company, kind="product", match_on="sku", match_value=sku, gl_account="3010", actor="eva", at=NOW
+        company=company, kind="product", match_on="sku", match_value=sku, gl_account=gl_account, actor="eva", at=NOW
     )
 
 
@@ -297,9 +297,9 @@ def cash(currency: str, company: str = "10") -> ChartRuleSet:
     return ChartRuleSet(company=company, kind="cash", currency=currency, gl_account="1930", actor="eva", at=NOW)
 
 
-def unapplied(company: str = "10") -> ChartRuleSet:
+def unapplied(company: str = "10", *, gl_account: str = "2420") -> ChartRuleSet:
     """Map unapplied payments to 2420."""
-    return ChartRuleSet(company=company, kind="unapplied", gl_account="2420", actor="eva", at=NOW)
+    return ChartRuleSet(company=company, kind="unapplied", gl_account=gl_account, actor="eva", at=NOW)
 
 
 def capture(world: World, document: DocumentCaptured, name: str | None = None) -> None:

@@ -14,11 +14,13 @@ from schemas.envelope import event_id
 from schemas.mappings import PostingRuleSet
 from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
-from schemas.topics import NOTIFICATION
+from schemas.topics import NOTHING_TO_POST, NOTIFICATION
+from schemas.vouchers import NothingToPost
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.wishes import REMEMBERED_REQUESTS
 from tests.support.bookkeeping import (
     COMMANDS,
+    DEAD_LETTERS,
     DOCUMENTS,
     NAMES,
     NOW,
@@ -38,10 +40,13 @@ from tests.support.bookkeeping import (
 MAPPINGS = {
     "account A": ("A", account("A")),
     "account B": ("B", account("B")),
+    "a product that comes to nothing": ("10", product("ANL", gl_account="1510")),
     "product": ("10", product("ANL")),
     "late product": ("10", product("LATE")),
     "cash": ("10", cash("EUR")),
+    "an unapplied that comes to nothing": ("10", unapplied(gl_account="1510")),
     "unapplied": ("10", unapplied()),
+    "unapplied on cash": ("10", unapplied(gl_account="1930")),
     "invoices off": (
         "*",
         PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=False, actor="eva", at=NOW),
@@ -51,7 +56,9 @@ MAPPINGS = {
         PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=True, actor="eva", at=NOW),
     ),
 }
-NOTIFICATIONS = NAMES.public(NOTIFICATION)
+NOTIFICATIONS, NOTHING = NAMES.public(NOTIFICATION), NAMES.public(NOTHING_TO_POST)
+NOTHING_OF_A = b"""{"recordId": "Invoice:inv-1", "documentType": "Invoice", "accountId": "A", "company": "10",
+ "fingerprint": "f", "documentOffset": 0, "at": "2026-03-01T12:00:00Z"}"""
 Step = tuple[str, Any]
 
 INVOICES = st.tuples(
@@ -309,3 +316,96 @@ async def test_a_wish_of_long_ago_that_is_met_again_undoes_nothing_of_later_ones
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
     assert len(world.log.all(COMMANDS)) == sent
+
+
+# --- what came to nothing -----------------------------------------------------------------------------------------
+
+
+async def test_new_state_posts_nothing_that_came_to_nothing_under_the_mapping_of_its_day() -> None:
+    world = await mapped_world()
+    world.map("10", product("ANL", gl_account="1510"))
+    await world.settle()
+    for amount in ("100.00", "80.00"):
+        capture(world, invoice(1, "A", amount=amount))
+    await world.settle()
+    world.map("10", product("ANL"))
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+    capture(world, invoice(1, "A", amount="70.00"))
+    await world.settle()
+    assert world.net() == {"1510": Decimal(70), "3010": Decimal(-70)}
+
+
+async def test_new_state_books_no_change_of_u_that_came_to_nothing_under_the_mapping_of_its_day() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    world.map("10", unapplied(gl_account="1510"))
+    await world.settle()
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    world.map("10", unapplied())
+    await world.settle()
+    assert await sent_by_new_state(world) == 0
+    capture(world, card_payment("0"))
+    await world.settle()
+    assert [command.unapplied for command in world.commands()] == [Decimal("500.00"), Decimal(0)]
+    assert world.posted[world.commands()[-1].command_id].amount == 100
+
+
+async def test_new_state_leaves_alone_what_came_to_nothing_in_the_account_that_it_moved_to() -> None:
+    world = World()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    for key in ("A", "B"):
+        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
+        world.map(key, account(key))
+    for rule in (cash("EUR"), unapplied(gl_account="1930")):
+        world.map("10", rule)
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.NOT_POSTED
+    world.map("10", unapplied())
+    await world.settle()
+    assert await sent_by_new_state(world) == 0
+
+
+async def test_what_a_replay_found_to_be_nothing_stays_so_in_new_state() -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    capture(world, invoice(1, "A"))
+    await world.settle()
+    world.map("10", product("ANL", gl_account="1510"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+    world.map("10", product("ANL"))
+    await world.settle()
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Invoice:inv-1") is Status.NOT_POSTED
+
+
+async def test_new_state_knows_a_payment_as_corrected_whose_change_of_u_had_come_to_nothing_before() -> None:
+    world = await mapped_world()
+    world.map("10", unapplied(gl_account="1510"))
+    for u in ("500.00", "100.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+    capture(world, card_payment("100.00").model_copy(update={"gone": True, "document": {}}))
+    await world.settle()
+    seen = world.history("Payment:pay-1")[-1]
+    fingerprints = {"posted_fingerprint": seen.posted_fingerprint or "", "document_fingerprint": ""}
+    ask(world, "Payment:pay-1", CorrectionRequested, **fingerprints)
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.CORRECTED
+    assert await sent_by_new_state(world) == 0
+    assert world.status("Payment:pay-1") is Status.CORRECTED
+
+
+async def test_what_cannot_be_read_of_what_came_to_nothing_is_parked() -> None:
+    world = await mapped_world()
+    world.say(NOTHING, "B", NothingToPost.model_validate_json(NOTHING_OF_A), "under another key")
+    await world.settle()
+    assert len(world.log.all(DEAD_LETTERS)) == 1
+    assert await sent_by_new_state(world) == 0
