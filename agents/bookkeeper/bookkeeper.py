@@ -19,18 +19,13 @@ from schemas.releases import HandedOver, ReleaseNext
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.topics import TopicNames
 from schemas.vouchers import NothingToPost, PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
-from streams.accounting.bookkeeping import (
-    release,
-    take_document,
-    take_over,
-    take_pending,
-    take_unreadable,
-)
+from streams.accounting.bookkeeping import take_document, take_over, take_pending, take_unreadable
 from streams.accounting.decisions import Arrival, Asking, Decision
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
+from streams.accounting.settling import release
 from streams.accounting.waiting import Running
 from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
 from streams.log.messages import Origin, dead_letter, header_text, key_text

@@ -13,12 +13,13 @@ from schemas.vouchers import (
     VoucherRejected,
     VoucherReversed,
 )
-from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away, settle
+from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
 from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
 from streams.accounting.evaluation import ZERO_AMOUNT
 from streams.accounting.record_state import RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import reverse
+from streams.accounting.settling import settle
 
 Outcome = VoucherPosted | VoucherRejected
 """What `ledger.voucher.v1` tells; a VoucherReversed is a VoucherPosted too."""

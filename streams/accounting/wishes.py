@@ -9,12 +9,13 @@ from datetime import datetime
 from schemas.base import Status
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
-from streams.accounting.bookkeeping import GONE, follow_in_ledger, give_away, settle, with_settled_unapplied
+from streams.accounting.bookkeeping import give_away, with_settled_unapplied
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.record_state import RecordState
 from streams.accounting.sending import reverse
+from streams.accounting.settling import GONE, follow_in_ledger, settle
 
 REMEMBERED_REQUESTS = 8
 REPLAYABLE = frozenset({Status.MAPPING_MISSING, Status.REJECTED, Status.SETTLED_BY_HAND})
