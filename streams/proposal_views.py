@@ -6,8 +6,9 @@ from enum import StrEnum
 from schemas.base import Model, Text, Time, Whole
 from schemas.mappings import AccountMappingSet, ChartRuleSet, CompanySet, PostingRuleSet
 from streams.projection.queries import ReadModel
-from streams.proposals import Change, Proposal
+from streams.proposals import Proposal
 from streams.views.mappings import REMOVALS, kind_of
+from streams.views.proposals import Change
 
 Set = AccountMappingSet | ChartRuleSet | PostingRuleSet | CompanySet
 """What sets a mapping or rule."""

@@ -7,13 +7,12 @@ approving once more, and what has been changed meanwhile is refused.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import orjson
 import structlog
 
 from schemas.base import Model
-from schemas.envelope import EVENT_TYPES, decode, decode_any, encode, event_id, utc_text
+from schemas.envelope import encode, event_id, utc_text
 from schemas.errors import UnreadableError
 from schemas.proposals import ChangeProposed, ProposalApproved, ProposalRefused, ProposedChange
 from schemas.topics import PROPOSAL, TopicNames
@@ -24,6 +23,7 @@ from streams.projection.queries import ReadModel
 from streams.requests import RequestError, UnknownRecordError
 from streams.settings import KafkaSettings
 from streams.views.mappings import MappingEvent
+from streams.views.proposals import Change, change_of, proposal_event
 
 CHANGES_IN_AN_EVENT = 500
 """Of some 300 bytes each: far below the 1 MB that a topic takes."""
@@ -33,19 +33,6 @@ log = structlog.get_logger(__name__)
 
 class UnknownProposalError(UnknownRecordError):
     """There is no proposal of that id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of a proposal: the event as it was proposed, and the version that it takes the place of."""
-
-    event: MappingEvent
-    replaces: int | None
-
-    @property
-    def key(self) -> str:
-        """Of the mapping or rule."""
-        return mapping_key(self.event)
 
 
 @dataclass(slots=True)
@@ -92,7 +79,7 @@ class ProposalBook:
         """Take over records in their order; what cannot be read is logged and passed over."""
         for record in records:
             try:
-                self.apply(decode_any(record.headers, record.value))
+                self.apply(proposal_event(record.headers, record.value))
             except UnreadableError as error:
                 log.warning("a proposal cannot be read", offset=record.offset, why=str(error))
 
@@ -104,7 +91,7 @@ class ProposalBook:
 
         """
         if isinstance(event, ChangeProposed):
-            changes = tuple(_change(one) for one in event.changes)
+            changes = tuple(change_of(one) for one in event.changes)
             proposal = self._proposals.setdefault(
                 event.proposal, Proposal(event.proposal, event.actor, event.at, event.comment, event.parts)
             )
@@ -240,14 +227,6 @@ def proposal_message(names: TopicNames, event: ChangeProposed | ProposalRefused,
         subject=event.proposal,
         time=event.at,
     )
-
-
-def _change(proposed: ProposedChange) -> Change:
-    event_type: type[Model] | None = EVENT_TYPES.get(proposed.event_type)
-    if event_type is None or not issubclass(event_type, MappingEvent):
-        raise UnreadableError(f"a proposed {proposed.event_type} is no change of a mapping or rule")
-    event: Any = decode(event_type, orjson.dumps(proposed.event))
-    return Change(event, proposed.replaces)
 
 
 def _approved(change: Change, proposal: Proposal, decision: ProposalApproved) -> MappingEvent:

@@ -14,6 +14,7 @@ from agents.console.guard import ACCESS, access, add_headers, errors
 from agents.console.letters import LETTERS
 from agents.console.openapi import DESCRIBED, get_openapi
 from agents.console.operations import add_operations
+from agents.console.parking import park_unreadable
 from agents.console.posting import BOARD, POSTING, PostingBoard
 from agents.console.proposals import PROPOSALS
 from agents.console.refusals import FAILURES, FAILURES_PER_MINUTE, PROXIES
@@ -108,9 +109,10 @@ async def _serve(settings: Settings) -> None:
     with Store(path, patience_seconds=PATIENCE_SECONDS) as store:
         tls = server_tls(settings.console, "ZIFS_CONSOLE__")
         site = await start_site(app, settings.console.host, settings.console.port, tls=tls)
-        projector = Projector(store, app[api.NAMES], opener)
+        projector = Projector(store, app[api.NAMES], opener, keeps_unparked=True)
         feed = asyncio.ensure_future(run_feed(state, projector, settings.kafka, app[api.NAMES]))
-        followers = [feed]
+        parking = asyncio.ensure_future(park_unreadable(app[api.MODEL], settings.kafka, app[api.NAMES]))
+        followers = [feed, parking]
         if settings.four_eyes:
             counting = proposal_pages.count_pending(state, settings.kafka, app[api.NAMES])
             followers.append(asyncio.ensure_future(counting))

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import time
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -10,12 +12,17 @@ from prometheus_client import Counter, Gauge
 
 from schemas.errors import LogError
 from schemas.topics import TopicNames
+from streams.log.reader import Position
 from streams.projection.feed import keep_up
 from streams.projection.projector import PROJECTED, Projector
+from streams.projection.queries import ReadModel
 from streams.settings import KafkaSettings
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+CATCH_UP_SECONDS = 5.0
+"""How long somebody waits for the read model, which is half a second behind as a rule."""
+LOOK_AGAIN_SECONDS = 0.1
 
 BEHIND = Gauge("zuora_ifs_console_behind_records", "Records of the log that the read model has not read yet")
 PROJECTED_RECORDS = Counter("zuora_ifs_console_projected_records", "Records of the log that the read model has read")
@@ -38,6 +45,16 @@ class FeedState:
     changes: int = 0
     pending: int = 0
     """Proposals that wait for a second person, where four eyes are asked for."""
+
+
+async def read_in_time(model: ReadModel, ends: Mapping[Position, int]) -> bool:
+    """Wait until the read model has read everything before these offsets; False if that takes too long."""
+    patience = time.monotonic() + CATCH_UP_SECONDS
+    while not await asyncio.to_thread(model.has_read_to, ends):
+        if time.monotonic() > patience:
+            return False
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    return True
 
 
 async def run_feed(state: FeedState, projector: Projector, kafka: KafkaSettings, names: TopicNames) -> None:

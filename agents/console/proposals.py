@@ -4,12 +4,12 @@ Only here is it proven who asks, so only here is approved.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from aiohttp import web
 
 from agents.console.api import MODEL, NAMES, SETTINGS, part_of
+from agents.console.feed import read_in_time
 from agents.console.operations import Asked, ListQuery, NoQuestion, Operation, Text
 from agents.console.refusals import IDENTITY
 from agents.console.roles import Role
@@ -23,10 +23,6 @@ from streams.proposal_views import ProposalAnswer, ProposalItem, proposal_answer
 from streams.proposals import Proposal, approve, proposal_message, propose, read_proposals, refuse, versions_now
 from streams.requests import RequestError
 from streams.views.mappings import MappingEvent
-
-CATCH_UP_SECONDS = 5.0
-"""How long a decision waits for the read model, which is half a second behind as a rule."""
-LOOK_AGAIN_SECONDS = 0.1
 
 
 class ProposalPage(Model):
@@ -127,14 +123,11 @@ async def _as_it_stands(request: web.Request) -> tuple[Proposal, dict[str, int]]
     proposal = await proposal_of(request)
     app = request.app
     ends = (await log_bounds(app[SETTINGS].kafka, [app[NAMES].public(MAPPING)])).end
-    patience = time.monotonic() + CATCH_UP_SECONDS
-    while not await asyncio.to_thread(app[MODEL].has_read_to, ends):
-        if time.monotonic() > patience:
-            raise LogUnavailableError(
-                f"the console has not read all mappings yet, so what proposal {proposal.id} would change is not"
-                " certain: approve it once more in a moment"
-            )
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    if not await read_in_time(app[MODEL], ends):
+        raise LogUnavailableError(
+            f"the console has not read all mappings yet, so what proposal {proposal.id} would change is not"
+            " certain: approve it once more in a moment"
+        )
     return proposal, await asyncio.to_thread(versions_now, app[MODEL])
 
 

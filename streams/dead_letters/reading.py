@@ -6,7 +6,8 @@ from typing import Any
 from schemas.errors import ConnectorError
 from schemas.topics import TopicNames
 from streams.callouts.vocabulary import without_credentials
-from streams.log.messages import ABOUT_LETTERS, Origin
+from streams.log.cutting import ABOUT_LETTERS
+from streams.log.messages import Origin
 from streams.log.reader import LogRecord, read_many
 from streams.projection.queries import ReadModel
 from streams.settings import KafkaSettings

@@ -27,6 +27,16 @@ RESENT_FROM = "resent-from"
 _ADDRESSED = (topics.CHART_COPY, topics.RELEASE, topics.POSTING_RETRY)
 """Working topics whose records go to a partition by its number."""
 
+_NO_WAY_BACK = {
+    topics.CREDENTIAL: "credentials are not sent back, they would hide newer ones: `zuora-ifs credentials set`",
+    topics.AUDIT: "a step of a record is not sent back, it would stand for its newest: a release that can read it"
+    " reads it where it lies",
+    topics.PROPOSAL: "proposals and decisions are not sent back, others were made since: propose or decide once more;"
+    " a release that can read it reads it where it lies",
+    topics.DEAD_LETTER: "it came to the dead letters themselves and was none: there is nowhere else to send it",
+}
+"""What is read where it lies, in its order, by who comes to be able to; at the end it would say something else."""
+
 
 def way_back(names: TopicNames, letter: DeadLetter, record: LogRecord, word: Word) -> Message:
     """Return what a letter goes back as, with who sends it; `record` is the letter as it is parked.
@@ -56,9 +66,9 @@ def _fits(message: Message) -> bool:
 
 
 def _original(names: TopicNames, letter: DeadLetter, record: LogRecord) -> Message:
-    if letter.topic == names.public(topics.CREDENTIAL):
-        raise DeadLetterError("credentials are not sent back, they would hide newer ones: `zuora-ifs credentials set`")
-    known = {names.public(spec.name) for spec in topics.PUBLIC_TOPICS if spec.name != topics.DEAD_LETTER}
+    if why := next((why for name, why in _NO_WAY_BACK.items() if letter.topic == names.public(name)), None):
+        raise DeadLetterError(why)
+    known = {names.public(spec.name) for spec in topics.PUBLIC_TOPICS}
     if letter.topic not in known | {names.working(spec.name) for spec in topics.WORKING_TOPICS}:
         raise DeadLetterError(f"{letter.topic} is no topic of this app id and prefix: send it back with its own")
     headers = original_headers(record)

@@ -10,18 +10,13 @@ from schemas.base import Model, utc_now
 from schemas.envelope import SOURCE, Envelope, encode, utc_text
 from schemas.errors import UnreadableError
 from schemas.topics import LARGEST_MESSAGE_BYTES
+from streams.log.cutting import ABOUT_LETTERS, without_bytes
 from streams.log.producer import record_bytes
 
 LONGEST_LETTER_TEXT = 500
 """Characters of a reason or exception kept in a header."""
-LONGEST_KEY_BYTES = 64 * 1024
-"""Of the key of a dead letter whose bytes are left out."""
 LONGEST_TRACE = 512
 """Characters of a `traceparent` that is carried on; those of today have 55 (W3C Trace Context, section 3.2)."""
-ABOUT_LETTERS = "dlq."
-"""What the names of headers begin with that tell of a dead letter, and not of what is in it."""
-LEFT_OUT = "dlq.left-out"
-"""Header of a dead letter that is too large to be parked: its bytes are where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +117,18 @@ class NeverInATopic:
     offset: int = -1
 
 
-def dead_letter(topic: str, origin: Origin, reason: str, exception: BaseException | None = None) -> Message:
+def dead_letter(
+    topic: str,
+    origin: Origin,
+    reason: str,
+    exception: BaseException | None = None,
+    *,
+    largest: int = LARGEST_MESSAGE_BYTES,
+) -> Message:
     """Return the original bytes under the original key, with `dlq.*` headers that say where they came from and why.
 
-    What is as large as a topic takes would not fit with them: then its bytes stay where they are, in a topic that is
-    kept forever, and `dlq.left-out` says so.
+    What is larger with them than `largest` bytes is parked without: its bytes stay where they are, in a topic that is
+    kept forever, and `dlq.left-out` says so. A producer does the same where it knows that the topic takes less.
     """
     told = {
         "dlq.topic": origin.topic,
@@ -137,7 +139,7 @@ def dead_letter(topic: str, origin: Origin, reason: str, exception: BaseExceptio
         "dlq.time": utc_text(utc_now()),
     }
     kept = {name: value for name, value in origin.headers.items() if not name.startswith(ABOUT_LETTERS)}
-    return _fitting(topic, origin, kept, told)
+    return _fitting(topic, origin, kept, told, largest)
 
 
 def letter_again(topic: str, parked: Origin, told: Mapping[str, str]) -> Message:
@@ -145,15 +147,16 @@ def letter_again(topic: str, parked: Origin, told: Mapping[str, str]) -> Message
     headers = parked.headers.items()
     kept = {name: value for name, value in headers if not name.startswith(ABOUT_LETTERS)}
     before = {name: value.decode(errors="replace") for name, value in headers if name.startswith(ABOUT_LETTERS)}
-    return _fitting(topic, parked, kept, {**before, **told})
+    return _fitting(topic, parked, kept, {**before, **told}, LARGEST_MESSAGE_BYTES)
 
 
-def _fitting(topic: str, origin: Origin, kept: Mapping[str, bytes], told: Mapping[str, str]) -> Message:
+def _fitting(topic: str, origin: Origin, kept: Mapping[str, bytes], told: Mapping[str, str], largest: int) -> Message:
     about = tuple((name, text.encode()) for name, text in told.items())
     headers = (*kept.items(), *about)
-    if record_bytes(origin.key, origin.value, headers) <= LARGEST_MESSAGE_BYTES:
-        # aiokafka sends no record that has neither key nor value, and other clients do.
-        value = b"" if origin.key is None and origin.value is None else origin.value
-        return Message(topic, origin.key, value, headers)
-    key = origin.key if len(origin.key or b"") <= LONGEST_KEY_BYTES else None
-    return Message(topic, key, b"", (*about, (LEFT_OUT, b"true")))
+    is_too_large = record_bytes(origin.key, origin.value, headers) > largest
+    if is_too_large and (left := without_bytes(origin.key, about)):
+        key, headers = left
+        return Message(topic, key, b"", headers)
+    # aiokafka sends no record that has neither key nor value, and other clients do.
+    value = b"" if origin.key is None and origin.value is None else origin.value
+    return Message(topic, origin.key, value, headers)

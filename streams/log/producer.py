@@ -10,6 +10,7 @@ from aiokafka.structs import RecordMetadata
 from schemas.errors import LogError, LogUnavailableError, SettingsError
 from schemas.topics import LARGEST_MESSAGE_BYTES
 from streams.log.connection import connection_options
+from streams.log.cutting import without_bytes
 from streams.log.denied import denial, hidden, require_brokers, said, why_unreachable
 from streams.log.leaderless import rest_without_leader
 from streams.settings import KafkaSettings
@@ -112,11 +113,16 @@ class LogProducer:
     ) -> asyncio.Future[RecordMetadata]:
         """Queue a record; the returned future is done when all in-sync replicas have it.
 
+        A dead letter that is larger than its topic takes goes without its bytes.
+
         Raises:
             RecordTooLargeError: larger than its topic takes; nothing was queued.
             LogUnavailableError: Kafka did not take it into a batch for 40 s, or does not know the topic.
 
         """
+        is_too_large = record_bytes(key, value, headers) > self.largest_record(topic)
+        if is_too_large and (left := without_bytes(key, headers)):
+            (key, headers), value = left, b""
         self.check_size(topic, key, value, headers)
         try:
             future: asyncio.Future[RecordMetadata] = await self._started().send(

@@ -4,10 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.personal import PersonalKey, PersonalKeyErased, PersonalKeySealed
 from streams.log.reader import LogRecord, Position
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,13 @@ class KeyBook:
         erased = []
         for record in records:
             self.read_to[record.topic, record.partition] = record.offset + 1
-            event = event_of(record)
+            try:
+                event = key_event(record)
+            except UnreadableError as error:
+                # Nothing is parked: a dead letter is kept forever, and one with a key in it would outlive its erasure.
+                place = f"{record.topic}/{record.partition}/{record.offset}"
+                log.warning("a record of personal keys cannot be read and is passed over", place=place, why=str(error))
+                continue
             if isinstance(event, PersonalKeySealed):
                 self.add(event)
             elif isinstance(event, PersonalKeyErased):
@@ -64,12 +74,16 @@ def topic_key(account_id: str, key_id: str) -> str:
     return f"{account_id}/{key_id}"
 
 
-def event_of(record: LogRecord) -> PersonalKey | None:
-    """Return what a record tells; None for what is no word about a key, or under another key than its own."""
-    try:
-        event = decode_any(record.headers, record.value)
-    except UnreadableError:
-        return None
-    if not isinstance(event, PersonalKey) or record.key != topic_key(event.account_id, event.key_id).encode():
-        return None
+def key_event(record: LogRecord) -> PersonalKey:
+    """Read what a record tells of a key.
+
+    Raises:
+        UnreadableError: it is no word about a key, or under another key than its own; the message has nothing of it.
+
+    """
+    event = decode_any(record.headers, record.value)
+    if not isinstance(event, PersonalKey):
+        raise UnreadableError(f"{type(event).__name__} is no word about a personal key")
+    if record.key != topic_key(event.account_id, event.key_id).encode():
+        raise UnreadableError("it is not under the key of its account and personal key")
     return event

@@ -6,6 +6,7 @@ from schemas.envelope import encode
 from streams.log.messages import header_text
 from streams.log.reader import LogRecord
 from streams.projection.records import microseconds
+from streams.projection.unparked import forget_parked
 from streams.views.dead_letters import DeadLetter, Resent, place_id, read_letter
 
 
@@ -20,6 +21,7 @@ def write_letter(connection: sqlite3.Connection, record: LogRecord) -> None:
         case DeadLetter() as letter:
             row = (letter.id, _known_by(letter, record), letter.topic, microseconds(letter.time), encode(letter))
             connection.execute("INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?)", row)
+            forget_parked(connection, letter.id)
         case Resent() as resent:
             place = place_id(record.topic, record.partition, record.offset)
             connection.execute("INSERT OR IGNORE INTO resent VALUES (?, ?, ?)", (resent.letter, place, encode(resent)))

@@ -9,10 +9,9 @@ from datetime import datetime
 
 from schemas.audit import Record
 from schemas.envelope import decode
-from schemas.personal import PersonalKeyErased, PersonalKeySealed, is_sealed
-from streams.log.reader import LogRecord
+from schemas.personal import PersonalKey, PersonalKeyErased, PersonalKeySealed, is_sealed
 from streams.privacy.fields import ACCOUNT_NAME
-from streams.privacy.key_book import KeptKey, event_of
+from streams.privacy.key_book import KeptKey
 from streams.privacy.opening import Find, Opener
 
 
@@ -36,11 +35,10 @@ def shown_name(connection: sqlite3.Connection, opener: Opener, name: str | None)
     return str(opener.shown(ACCOUNT_NAME, name, finder(connection))) if name and is_sealed(name) else name
 
 
-def write_keys(connection: sqlite3.Connection, records: Iterable[LogRecord], opener: Opener) -> bool:
+def write_keys(connection: sqlite3.Connection, events: Iterable[PersonalKey], opener: Opener) -> bool:
     """Write what becomes of keys, and the names that change with it; tell whether a key was shredded."""
     shredded = False
-    for record in records:
-        event = event_of(record)
+    for event in events:
         if isinstance(event, PersonalKeySealed):
             if _keep(connection, event):
                 _write_names(connection, opener, event.account_id)

@@ -11,20 +11,36 @@ from schemas.audit import RecordStatusChanged
 from schemas.base import Model
 from schemas.envelope import decode_any, encode
 from schemas.errors import UnreadableError
-from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT, MAPPING, PERSONAL_KEY, VOUCHER, VOUCHER_COMMAND, TopicNames
+from schemas.proposals import ChangeProposed
+from schemas.topics import (
+    AUDIT,
+    DEAD_LETTER,
+    DOCUMENT,
+    MAPPING,
+    PERSONAL_KEY,
+    PROPOSAL,
+    VOUCHER,
+    VOUCHER_COMMAND,
+    TopicNames,
+)
 from streams.accounting.keys import mapping_key, topic_key
 from streams.log.partitions import check_partition
 from streams.log.reader import LogRecord
+from streams.privacy.key_book import key_event
 from streams.privacy.opening import Opener
 from streams.projection.dead_letters import write_letter
 from streams.projection.personal import shown_name, write_keys
 from streams.projection.records import write_steps
 from streams.projection.store import Store
+from streams.projection.unparked import keep_unparked
 from streams.views.mappings import kind_of
+from streams.views.proposals import change_of, proposal_event
 
 POINTED_AT = (DOCUMENT, VOUCHER_COMMAND, VOUCHER)
 """Topics of which only the places are kept, per record; their events are read from the log when somebody asks."""
-PROJECTED = (PERSONAL_KEY, AUDIT, MAPPING, DEAD_LETTER, *POINTED_AT)
+UNPARKED_BY_WORKERS = (AUDIT, PROPOSAL, DEAD_LETTER)
+"""Topics that no worker reads. Personal keys are not among them: a dead letter would outlive the erasure of its key."""
+PROJECTED = (PERSONAL_KEY, MAPPING, *UNPARKED_BY_WORKERS, *POINTED_AT)
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Model)
@@ -37,21 +53,27 @@ class LogChangedError(Exception):
 class Projector:
     """Writes batches of records into a store.
 
-    `partitions` is how many each topic has: a mapping in a partition that is not its key's holds for nobody.
+    `partitions` is how many each topic has: a mapping in a partition that is not its key's holds for nobody. With
+    `keeps_unparked` it keeps what cannot be read of topics that no worker reads, for who parks it.
     """
 
-    def __init__(self, store: Store, names: TopicNames, opener: Opener | None = None) -> None:
+    def __init__(
+        self, store: Store, names: TopicNames, opener: Opener | None = None, *, keeps_unparked: bool = False
+    ) -> None:
         self.store = store
         self.opener = opener or Opener()
         self.partitions: Mapping[str, int] = {}
         self.unreadable = 0
         """Records passed over because they are not what their topic carries."""
+        self._to_park: list[tuple[LogRecord, str]] = []
+        self._kept_topics = {names.public(topic) for topic in UNPARKED_BY_WORKERS} if keeps_unparked else set[str]()
         self._handlers: dict[str, Callable[[sqlite3.Connection, list[LogRecord]], None]] = {
             # First: what is told of an account in the same batch is shown as its keys are after it.
             names.public(PERSONAL_KEY): self._personal_keys,
             names.public(AUDIT): self._audit,
             names.public(MAPPING): self._mappings,
             names.public(DEAD_LETTER): self._dead_letters,
+            names.public(PROPOSAL): self._proposals,
             **{names.public(topic): self._pointers for topic in POINTED_AT},
         }
 
@@ -67,9 +89,11 @@ class Projector:
             raise LogChangedError
         if not new:
             return 0
+        self._to_park.clear()
         with self.store.transaction() as connection:
             for topic, handler in self._handlers.items():
                 handler(connection, [record for record in new if record.topic == topic])
+            keep_unparked(connection, self._to_park)
             self.store.advance(new)
         self.store.forget_if_asked()
         return len(new)
@@ -79,7 +103,13 @@ class Projector:
         write_steps(connection, steps, lambda name: shown_name(connection, self.opener, name))
 
     def _personal_keys(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
-        if write_keys(connection, records, self.opener):
+        events = []
+        for record in records:
+            try:
+                events.append(key_event(record))
+            except UnreadableError as error:
+                self._pass_over(record, str(error))
+        if write_keys(connection, events, self.opener):
             self.store.ask_to_forget()
 
     def _mappings(self, connection: sqlite3.Connection, records: list[LogRecord]) -> None:
@@ -102,6 +132,16 @@ class Projector:
         for record in records:
             try:
                 write_letter(connection, record)
+            except UnreadableError as error:
+                self._pass_over(record, str(error))
+
+    def _proposals(self, _: sqlite3.Connection, records: list[LogRecord]) -> None:
+        """See to it that they can be read; who shows proposals reads them from the log."""
+        for record in records:
+            try:
+                event = proposal_event(record.headers, record.value)
+                for change in event.changes if isinstance(event, ChangeProposed) else ():
+                    change_of(change)
             except UnreadableError as error:
                 self._pass_over(record, str(error))
 
@@ -130,6 +170,8 @@ class Projector:
 
     def _pass_over(self, record: LogRecord, reason: str) -> None:
         self.unreadable += 1
+        if record.topic in self._kept_topics:
+            self._to_park.append((record, reason))
         where = f"{record.topic}/{record.partition}/{record.offset}"
         log.warning("the read model passes over %s: %s", where, reason)
 

@@ -15,10 +15,11 @@ from schemas.base import DocumentType, Model, Status
 from schemas.envelope import EVENT_TYPES, decode
 from schemas.errors import UsageError
 from schemas.personal import is_sealed
-from streams.log.reader import Position
+from streams.log.reader import LogRecord, Position
 from streams.privacy.opening import Opener
 from streams.projection.personal import finder
 from streams.projection.records import IDS_PER_QUERY, microseconds
+from streams.projection.unparked import unparked
 from streams.views.dead_letters import DeadLetter, Resent
 from streams.views.mappings import REMOVALS
 from streams.views.records import Step
@@ -225,6 +226,11 @@ class ReadModel:
         with self._reading() as connection:
             row = connection.execute("SELECT body FROM dead_letters WHERE id = ?", (letter_id,)).fetchone()
             return _dead_letter(connection, row[0]) if row else None
+
+    def unparked(self) -> list[tuple[LogRecord, str]]:
+        """Return some of what cannot be read and is no dead letter yet, with the reasons; nothing where all is."""
+        with self._reading() as connection:
+            return unparked(connection)
 
     def opened(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return a captured document with what is sealed in it opened, as far as keys are there."""

@@ -29,6 +29,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
+def moment(since: int) -> datetime:
+    """Return the moment that is so many microseconds after 1970 began."""
+    return EPOCH + since * MICROSECOND
+
+
 def write_steps(
     connection: sqlite3.Connection,
     events: list[tuple[LogRecord, RecordStatusChanged]],

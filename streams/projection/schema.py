@@ -1,6 +1,6 @@
 """The tables of the read model."""
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 """Raised with every change of the tables or of what is put into them; a file of another version is made again."""
 
 # Times are microseconds since 1970, so that they sort; amounts are decimals as text, never floating point.
@@ -68,6 +68,12 @@ CREATE INDEX dead_letters_by_topic ON dead_letters (topic, parked DESC, id);
 -- Wrapped as they are in the log; NULL once shredded.
 CREATE TABLE personal_keys (
     key_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, fingerprint TEXT, wrapped BLOB, made_at TEXT
+);
+
+-- Whole, as they were read; each goes once its dead letter is read. Headers are JSON, their bytes as Latin-1.
+CREATE TABLE unparked (
+    id TEXT PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, log_offset INTEGER NOT NULL,
+    key BLOB, value BLOB, headers BLOB NOT NULL, time INTEGER NOT NULL, reason TEXT NOT NULL
 );
 
 CREATE TABLE resent (letter TEXT NOT NULL, place TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (letter, place));

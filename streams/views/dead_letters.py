@@ -4,7 +4,8 @@ from datetime import datetime
 
 from schemas.base import Model, Time
 from schemas.errors import UnreadableError
-from streams.log.messages import LEFT_OUT, Origin, header_text
+from streams.log.cutting import LEFT_OUT
+from streams.log.messages import Origin, header_text
 
 RESENT = "dlq.resent"
 """Header of a dead letter that is parked once more because it was sent back: which one it is."""

@@ -173,10 +173,22 @@ def test_what_is_as_large_as_a_topic_takes_is_read_from_where_it_was(cluster: Cl
 
 
 def test_what_has_no_way_back_is_told(cluster: Cluster, zuora_ifs: ZuoraIfs) -> None:
-    park(cluster, record(cluster, topics.CREDENTIAL), record(cluster, "another-app-release"))
+    told = {
+        topics.CREDENTIAL: "they would hide newer ones",
+        topics.AUDIT: "it would stand for its newest",
+        topics.PROPOSAL: "propose or decide once more",
+        topics.DEAD_LETTER: "it came to the dead letters themselves",
+        "another-app-release": "is no topic of this app id",
+    }
+    park(cluster, *(record(cluster, topic) for topic in told))
+    parked = len(sent(cluster, topics.DEAD_LETTER))
 
-    said = zuora_ifs("resend", "connector.credential.v1/1/7", "another-app-release/1/7", code=1)
+    said = zuora_ifs("resend", *(f"{topic}/1/7" for topic in told), "--again", code=1)
 
-    assert "they would hide newer ones" in said
-    assert "is no topic of this app id" in said
-    assert sent(cluster, topics.CREDENTIAL) == []
+    for topic, why in told.items():
+        [line] = [
+            one for one in said.splitlines() if one.startswith(f"{cluster.names.public(topic)}/1/7: not sent back")
+        ]
+        assert why in line
+    assert [sent(cluster, topic) for topic in (topics.CREDENTIAL, topics.AUDIT, topics.PROPOSAL)] == [[], [], []]
+    assert len(sent(cluster, topics.DEAD_LETTER)) == parked

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from agents.console import change_words, proposals
+from agents.console import change_words, feed, proposals
 from agents.console.change_words import Line
 from schemas.base import DocumentType
 from schemas.mappings import AccountMappingRemoved, AccountMappingSet, ChartRuleSet, CompanySet, PostingRuleSet
@@ -109,7 +109,7 @@ async def test_nothing_is_approved_while_the_read_model_is_behind(
     one_more_than_read = Bounds("cluster", {(MAPPING, 0): 0}, {(MAPPING, 0): 2})
     monkeypatch.setattr(proposals, "read_proposals", AsyncMock(return_value=book))
     monkeypatch.setattr(proposals, "log_bounds", AsyncMock(return_value=one_more_than_read))
-    monkeypatch.setattr(proposals, "CATCH_UP_SECONDS", 0.0)
+    monkeypatch.setattr(feed, "CATCH_UP_SECONDS", 0.0)
 
     async with (
         console_app(tmp_path, mappings=[ACCOUNT], tokens=TOKENS, token="annas-token") as console,

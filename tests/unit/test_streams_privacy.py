@@ -1,10 +1,12 @@
 """What is personal, how it is sealed and opened, and what becomes of documents on their way to the log."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
@@ -214,6 +216,47 @@ def test_a_key_that_was_shredded_is_no_key_and_words_under_a_foreign_key_are_non
 
     assert book.take([told(erased(key), 2)]) == [erased(key)]
     assert (book.of("acc-1"), book.oldest("acc-1")) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ({"value": b"\xff\x00hush"}, "not a PersonalKeySealed: "),
+        ({"value": None}, "not a PersonalKeySealed: "),
+        ({"value": b'{"accountId": "acc-1", "keyId": "k", "wrappedKey": "hush"}'}, "not a PersonalKeySealed: "),
+        ({"headers": {}}, "unknown event type '' in header ce_type"),
+        ({"headers": {"ce_type": b"\xff"}}, "unknown event type"),
+        (
+            {"headers": {"ce_type": b"RecordStatusChanged"}, "value": encode(step("Invoice:1", "posted"))},
+            "RecordStatus",
+        ),
+        ({"key": b"acc-2/x"}, "it is not under the key of its account and personal key"),
+        ({"key": None}, "it is not under the key of its account and personal key"),
+    ],
+)
+def test_a_record_of_personal_keys_that_cannot_be_read_is_told_with_its_place_and_what_follows_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: dict[str, Any], why: str
+) -> None:
+    local, before, after = keys(), DataKey.new("acc-1"), DataKey.new("acc-2")
+    spoilt = replace(told(sealed_key(DataKey.new("acc-1"), local, NOON), 1), **spoil)
+    records = [told(sealed_key(before, local, NOON), 0), spoilt, told(sealed_key(after, local, NOON), 2)]
+
+    book = KeyBook()
+    with structlog.testing.capture_logs() as said:
+        book.take([*records, told(erased(before), 3)])
+    assert [book.of("acc-1"), book.of("acc-2")] == [[], [after.key_id]]
+    assert [one["place"] for one in said] == [f"{PERSONAL_KEY}/0/1"]
+    assert said[0]["why"].startswith(why)
+
+    with Store(tmp_path / "m.sqlite") as store:
+        projector = Projector(store, NAMES, Opener(local), keeps_unparked=True)
+        projector.apply(records)
+        model = ReadModel(store.path)
+    assert (model.personal_keys("acc-1"), model.personal_keys("acc-2")) == ([before.key_id], [after.key_id])
+    assert f"{PERSONAL_KEY}/0/1" in caplog.text
+    assert projector.unreadable == 1
+    assert model.unparked() == []  # a dead letter is kept forever: it would outlive the erasure of what is in it
+    assert "hush" not in caplog.text + str(said)
 
 
 def test_a_key_wrapped_anew_opens_what_it_sealed_and_the_old_key_of_keys_is_needed_no_more() -> None:
