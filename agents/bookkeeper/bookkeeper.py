@@ -27,7 +27,7 @@ from streams.accounting.outcomes import end_correction, take_outcome, take_progr
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import release
 from streams.accounting.waiting import Running
-from streams.accounting.wishes import handled, take_correction, take_replay, take_settlement
+from streams.accounting.wishes import handled, take_correction, take_refetch, take_replay, take_settlement
 from streams.log.messages import Origin, dead_letter, header_text, key_text
 from streams.log.partitions import check_partition
 from streams.log.producer import record_bytes
@@ -259,6 +259,8 @@ class Bookkeeper:
         held = partition.held(wish.account_id, wish.record_id)
         if isinstance(wish, SettlementRecorded) and not state.standing:  # also of what accounting cannot read
             return take_settlement(state, held, wish, None, self._clock())
+        if isinstance(wish, ReplayRequested) and wish.refetch:  # likewise
+            return take_refetch(state, held, wish, name)
         newest = await self._newest(partition, state, name)
         match wish:
             case ReplayRequested():

@@ -7,7 +7,7 @@ releases   waiting key             after, until, cause as JSON
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import orjson
 
@@ -74,6 +74,7 @@ def held_row(held: Held, account_id: str) -> bytes:
             "a": account_id,
             "k": held.keys,
             "t": held.fetched_at,
+            "d": held.voucher_date,
             "m": [gap.model_dump(exclude_none=True) for gap in held.missing],
         }
     )
@@ -92,6 +93,7 @@ def read_held(row: bytes) -> tuple[Held, str]:
         keys=tuple(told["k"]),
         missing=tuple(Gap.model_validate(gap) for gap in told["m"]),
         fetched_at=datetime.fromisoformat(told["t"]) if told["t"] else None,
+        voucher_date=date.fromisoformat(told["d"]) if told.get("d") else None,  # rows of an earlier release have none
         document=LedgerDocument.from_json(orjson.loads(document)) if document else None,
     )
     return held, told["a"]

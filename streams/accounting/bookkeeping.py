@@ -74,11 +74,12 @@ def take_over(
 
 
 def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arrival, reason: str) -> Decision | None:
-    """Decide about a document that accounting cannot read: it fails, unless something of it was sent before."""
+    """Decide about a document that accounting cannot read: it fails, unless it was sent or booked by hand before."""
     if state is not None and arrival.asking.offset < max(state.document_offset + 1, state.newest_offset):
         return None
     known = _described(state, arrival)
-    if known.is_on_its_way or known.standing:
+    is_of_people = known.status is Status.SETTLED_BY_HAND and known.awaited_by is None
+    if known.is_on_its_way or known.standing or is_of_people:
         return noted(known, held, f"unreadable: {reason}")
     return moved(known, Status.FAILED, arrival.asking.at, reason=reason)
 

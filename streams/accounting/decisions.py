@@ -44,6 +44,8 @@ class Held:
     document: LedgerDocument | None = None
     fetched_at: datetime | None = None
     """Of what is captured: after a day it is fetched anew before it is released."""
+    voucher_date: date | None = None
+    """Where a person moved it: it holds for as long as the record waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         command=command_id,
         reference=name,
         sent_fingerprint=document.fingerprint,
+        awaited_by=None,  # a fetch asked for before sends nothing again, and moves no later voucher
+        awaited_date=None,
     )
     return Decision(sent, steps, command=command)
 

@@ -23,6 +23,8 @@ def settle(state: RecordState, held: Held | None, document: LedgerDocument, aski
 
     What is posted already is evaluated for a change of a payment's U alone.
     """
+    if held and asking.voucher_date is None:
+        asking = asking.moved_to(held.voucher_date)
     applied = bool(state.standing)
     result = _evaluate(state, document, asking, terms)
     place = held.place if held else asking.offset
@@ -32,7 +34,7 @@ def settle(state: RecordState, held: Held | None, document: LedgerDocument, aski
             return send(state, document, result.voucher, asking, terms)
         missing, kept = held.missing if held else (), summarised(document)
         fetched_at = held.fetched_at if held else None  # what was captured long ago is fetched anew then, as now
-        waiting = Held(place, asking.offset, asking.event_id, (ahead,), missing, kept, fetched_at)
+        waiting = Held(place, asking.offset, asking.event_id, (ahead,), missing, kept, fetched_at, asking.voucher_date)
         return Decision(_evaluated(state, document, result.company), held=waiting)
     nothing = nothing_to_post(document, result.company, asking) if result.reason == ZERO_AMOUNT else None
     if applied and nothing:  # both sides are one account
@@ -108,7 +110,9 @@ def _rest(
         fetched_at = held.fetched_at if held else None
         if result.outcome is Status.CAPTURED:
             fetched_at = fetched_at or asking.fetched_at or asking.at
-        waiting = Held(place, asking.offset, asking.event_id, keys, result.missing, kept, fetched_at)
+        waiting = Held(
+            place, asking.offset, asking.event_id, keys, result.missing, kept, fetched_at, asking.voucher_date
+        )
     before = (state.status, state.reason, held.missing if held else ())
     if before == (result.outcome, result.reason, result.missing):
         return Decision(state, held=waiting)

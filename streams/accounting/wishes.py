@@ -28,9 +28,6 @@ def take_replay(
     """Evaluate the logged document under today's mapping and send it; `newest` is asked for by the wish."""
     if state.status not in REPLAYABLE or state.is_on_its_way:
         return noted(state, held, f"replay: nothing to do for {state.status}")
-    if wish.refetch:
-        waiting = _awaited(state, wish, newest.asking.event_id)
-        return replace(noted(waiting, held, f"fetched anew: {wish.reason}"), fetch_anew=True)
     if state.standing:
         decision = follow_in_ledger(_awaited(state, wish, newest.asking.event_id), held, newest, terms)
     elif newest.document is None:
@@ -41,6 +38,15 @@ def take_replay(
         decision = settle(state, held, newest.document, newest.asking, terms)
     told = noted(state, held, f"replayed: {wish.reason}")
     return decision if decision.steps else replace(decision, steps=told.steps)
+
+
+def take_refetch(state: RecordState, held: Held | None, wish: ReplayRequested, request_id: str) -> Decision:
+    """Ask for a fresh document, also of a record whose newest one accounting cannot read."""
+    if state.status not in REPLAYABLE or state.is_on_its_way:
+        return noted(state, held, f"replay: nothing to do for {state.status}")
+    waiting = replace(held, voucher_date=wish.date) if held and wish.date else held
+    told = noted(_awaited(state, wish, request_id), waiting, f"fetched anew: {wish.reason}")
+    return replace(told, fetch_anew=True)
 
 
 def take_correction(

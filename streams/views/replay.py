@@ -55,8 +55,14 @@ _BY_STATUS: Mapping[Status, tuple[Action, str]] = {
     Status.CORRECTED: (Action.NOTHING, "corrected: nothing that is in IFS is posted again"),
     Status.CHANGED_AFTER_POSTING: (Action.NOTHING, "posted, then changed: correct it with `records correct`"),
     Status.MAPPING_MISSING: (Action.EVALUATE, "evaluated under today's mappings"),
-    Status.REJECTED: (Action.EVALUATE, "evaluated under today's mappings and sent to IFS again"),
-    Status.SETTLED_BY_HAND: (Action.EVALUATE, "the settlement is undone, and it is evaluated under today's mappings"),
+    Status.REJECTED: (
+        Action.EVALUATE,
+        "evaluated under today's mappings, and sent to IFS again where they still make a voucher of it",
+    ),
+    Status.SETTLED_BY_HAND: (
+        Action.EVALUATE,
+        "the settlement is undone, and it is evaluated under today's mappings; a voucher that is in IFS stays as it is",
+    ),
     Status.CAPTURED: (Action.FETCH, "fetched from Zuora again and evaluated"),
     Status.NOT_POSTED: (Action.FETCH, "fetched from Zuora again and evaluated"),
     Status.FAILED: (Action.FETCH, "fetched from Zuora again and evaluated"),

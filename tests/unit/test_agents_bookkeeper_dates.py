@@ -1,0 +1,160 @@
+"""What a person's date and fetch of a record come to, whatever comes in between."""
+
+from datetime import date
+from typing import Any
+
+from schemas import topics
+from schemas.base import Status
+from schemas.requests import ReplayRequested, SettlementRecorded
+from tests.support.bookkeeping import (
+    NAMES,
+    NOW,
+    World,
+    account,
+    ask,
+    capture,
+    card_payment,
+    cash,
+    invoice,
+    mapped_world,
+    product,
+    unapplied,
+)
+
+D = date(2026, 5, 5)
+RELEASE = NAMES.working(topics.RELEASE)
+NOTIFICATION = NAMES.public(topics.NOTIFICATION)
+
+
+def bad(document: Any) -> Any:
+    return document.model_copy(update={"document": document.document | {"amount": "no number"}})
+
+
+async def settle_without(world: World, topic: str) -> None:
+    """Handle everything but one topic."""
+    while True:
+        left = [
+            (name, number)
+            for name in world.bookkeeper.topics
+            if name != topic
+            for number in range(3)
+            if world.cursors[name, number] < len(world.log.topics[name][number])
+        ]
+        if not left:
+            return
+        name, number = left[0]
+        await world.handle(world.log.topics[name][number][world.cursors[name, number]])
+
+
+async def test_date_of_a_replay_behind_a_running_release() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    world.refuse.add("10")
+    capture(world, invoice(2, "A"))
+    await world.settle()
+    assert world.status("Invoice:inv-2") is Status.REJECTED
+    world.refuse.clear()
+    world.refused.clear()
+    world.map("10", product("LATE"))
+    await settle_without(world, RELEASE)
+    ask(world, "Invoice:inv-2", ReplayRequested, date=D)
+    await settle_without(world, RELEASE)
+    assert len(world.commands()) == 1, "held behind the release"
+    await world.settle()
+    assert [(c.record_id, c.voucher_date) for c in world.commands()[1:]] == [
+        ("Invoice:inv-1", date(2026, 3, 1)),
+        ("Invoice:inv-2", D),
+    ]
+
+
+async def test_refetch_of_a_refused_change_of_u_whose_document_cannot_be_read() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    world.refuse.add("10")
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.REJECTED
+    capture(world, bad(card_payment("50.00")))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.REJECTED
+    ask(world, "Payment:pay-1", ReplayRequested, refetch=True)
+    await world.settle()
+    assert len(world.log.all(NOTIFICATION)) == 1
+
+
+async def test_refetch_of_a_settled_record_whose_document_cannot_be_read() -> None:
+    world = await mapped_world()
+    capture(world, bad(invoice(1, "A")))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True)
+    await world.settle()
+    assert len(world.log.all(NOTIFICATION)) == 1
+
+
+async def test_awaited_fetch_met_on_the_way_is_over() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True, date=D)
+    await world.settle()
+    world.hold_answers()
+    world.map("10", product("LATE"))
+    await world.settle()
+    capture(world, invoice(1, "A", sku="LATE"), "fetched as asked")
+    await world.settle()
+    world.refuse.add("10")
+    world.answer()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.REJECTED
+    sent = len(world.commands())
+    capture(world, invoice(1, "A", sku="LATE"), "weeks later, by itself")
+    await world.settle()
+    assert len(world.commands()) == sent
+
+
+async def test_stale_date_on_a_later_change_of_u() -> None:
+    """The fetch that was asked for finds nothing; the record is released meanwhile."""
+    world = World()
+    world.map("A", account("A"))
+    world.map("10", unapplied())
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    ask(world, "Payment:pay-1", ReplayRequested, refetch=True, date=D)
+    await world.settle()
+    world.map("10", cash("EUR"))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert world.commands()[1].voucher_date == date(2026, 3, 11)
+
+
+async def test_date_of_a_replay_that_is_still_held() -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested, date=D)
+    await world.settle()
+    world.map("10", product("LATE"))
+    await world.settle()
+    assert world.commands()[0].voucher_date == D
+
+
+async def test_what_a_person_booked_stays_so_when_an_unreadable_document_comes_again() -> None:
+    world = await mapped_world()
+    capture(world, bad(invoice(1, "A")))
+    await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    capture(world, bad(invoice(1, "A")), "again")
+    await world.settle()
+    later = {"fetched_at": NOW.replace(hour=20)}
+    capture(world, invoice(1, "A").model_copy(update=later))
+    await world.settle()
+    assert world.commands() == []
+    assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
