@@ -86,14 +86,15 @@ class Workplace:
         ])  # fmt: skip
 
     async def posted(self) -> list[str]:
-        """What is posted, by its account and number, in the order in which that was told."""
-        accounts = []
+        """What is posted, by its account and number, in the order in which that was told, each event once."""
+        accounts: dict[str, str] = {}
         async for batch in read_to_end(self.cluster.kafka, [self.cluster.names.public(VOUCHER)], {}):
             for record in sorted(batch.records, key=lambda record: record.timestamp):
                 told = decode_any(record.headers, record.value)
                 assert isinstance(told, VoucherPosted)
-                accounts.append(told.reference.split("-")[0].removeprefix("INV"))
-        return accounts
+                name = told.reference.split("-")[0].removeprefix("INV")
+                accounts.setdefault(record.headers["ce_id"].decode(), name)
+        return list(accounts.values())
 
     async def posted_are(self, *wanted: str) -> None:
         """Wait until these are posted and nothing else is, each once in IFS."""
