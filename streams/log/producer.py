@@ -120,10 +120,14 @@ class LogProducer:
             LogUnavailableError: Kafka did not take it into a batch for 40 s, or does not know the topic.
 
         """
-        is_too_large = record_bytes(key, value, headers) > self.largest_record(topic)
-        if is_too_large and (left := without_bytes(key, headers)):
+        try:
+            self.check_size(topic, key, value, headers)
+        except RecordTooLargeError:
+            left = without_bytes(key, headers)
+            if left is None:
+                raise
             (key, headers), value = left, b""
-        self.check_size(topic, key, value, headers)
+            self.check_size(topic, key, value, headers)
         try:
             future: asyncio.Future[RecordMetadata] = await self._started().send(
                 topic, key=key, value=value, headers=list(headers), partition=partition
