@@ -257,22 +257,21 @@ class Bookkeeper:
         if state.handed_to is not None:  # a line in its history from here would hide what the other account tells
             raise UnreadableError(f"{wish.record_id} belongs to Zuora account {state.handed_to} now: ask again")
         held = partition.held(wish.account_id, wish.record_id)
-        if isinstance(wish, SettlementRecorded) and not state.standing:  # also of what accounting cannot read
-            return take_settlement(state, held, wish, None, self._clock())
-        if isinstance(wish, ReplayRequested) and wish.refetch:  # likewise
-            return take_refetch(state, held, wish, name)
-        newest = await self._newest(partition, state, name)
         match wish:
+            case ReplayRequested(refetch=True):
+                return take_refetch(state, held, wish, name)
             case ReplayRequested():
+                newest = await self._newest(partition, state, name)
                 asking = newest.asking.moved_to(wish.date)
                 newest = Arrival(asking, newest.account_id, newest.captured, newest.document)
                 return take_replay(state, held, wish, newest, partition.terms)
             case CorrectionRequested():
-                standing = state.standing
+                newest, standing = await self._newest(partition, state, name), state.standing
                 base = await self._logged.voucher(partition.number, standing[-1].offset) if standing else None
                 return take_correction(state, held, wish, newest, base=base, terms=partition.terms)
-            case SettlementRecorded():
-                return take_settlement(state, held, wish, newest.document, newest.asking.at)
+            case SettlementRecorded():  # without a voucher that stands also of what accounting cannot read
+                document = (await self._newest(partition, state, name)).document if state.standing else None
+                return take_settlement(state, held, wish, document, self._clock())
         raise UnreadableError(f"{type(wish).__name__} is no request")
 
     async def _newest(self, partition: Partition, state: RecordState, asked_by: str) -> Arrival:

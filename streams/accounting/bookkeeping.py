@@ -78,8 +78,7 @@ def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arriv
     if state is not None and arrival.asking.offset < max(state.document_offset + 1, state.newest_offset):
         return None
     known = _described(state, arrival)
-    is_of_people = known.status is Status.SETTLED_BY_HAND and known.awaited_by is None
-    if known.is_on_its_way or known.standing or is_of_people:
+    if known.is_on_its_way or known.standing or known.is_left_to_people:
         return noted(known, held, f"unreadable: {reason}")
     return moved(known, Status.FAILED, arrival.asking.at, reason=reason)
 
@@ -135,7 +134,7 @@ def _elsewhere(state: RecordState | None, known: RecordState, held: Held | None,
         return moved(known, Status.CHANGED_AFTER_POSTING, arrival.asking.at, reason=ACCOUNT_CHANGED)
     if state is not None and (state.handed_to is not None or state.is_awaiting_hand_over):
         return Decision(known)
-    if state is not None and state.status is Status.SETTLED_BY_HAND and state.awaited_by is None:
+    if state is not None and state.is_left_to_people:
         return noted(known, held, SEEN_AGAIN)
     return give_away(known, arrival)
 
@@ -185,7 +184,7 @@ def _seen_again(decision: Decision) -> Decision:
 
 def _is_what_was_settled(state: RecordState, arrival: Arrival) -> bool:
     """Whether a document is the one that a person booked by hand, come again."""
-    if state.status is not Status.SETTLED_BY_HAND or state.awaited_by is not None:
+    if not state.is_left_to_people:
         return False
     document = arrival.document
     is_older = state.settled_at is not None and arrival.captured.fetched_at.isoformat() <= state.settled_at

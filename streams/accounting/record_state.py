@@ -96,6 +96,11 @@ class RecordState:
         return self.command is not None
 
     @property
+    def is_left_to_people(self) -> bool:
+        """Whether a person booked it by hand, and nobody has asked for a fresh fetch since."""
+        return self.status is Status.SETTLED_BY_HAND and self.awaited_by is None
+
+    @property
     def status_in_ledger(self) -> Status:
         """What it is called when its voucher stands."""
         return Status.CORRECTED if self.reversed_reference else Status.POSTED

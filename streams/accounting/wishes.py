@@ -26,8 +26,8 @@ def take_replay(
     state: RecordState, held: Held | None, wish: ReplayRequested, newest: Arrival, terms: Terms
 ) -> Decision:
     """Evaluate the logged document under today's mapping and send it; `newest` is asked for by the wish."""
-    if state.status not in REPLAYABLE or state.is_on_its_way:
-        return noted(state, held, f"replay: nothing to do for {state.status}")
+    if not _is_replayable(state):
+        return _not_replayed(state, held)
     if state.standing:
         decision = follow_in_ledger(_awaited(state, wish, newest.asking.event_id), held, newest, terms)
     elif newest.document is None:
@@ -42,11 +42,19 @@ def take_replay(
 
 def take_refetch(state: RecordState, held: Held | None, wish: ReplayRequested, request_id: str) -> Decision:
     """Ask for a fresh document, also of a record whose newest one accounting cannot read."""
-    if state.status not in REPLAYABLE or state.is_on_its_way:
-        return noted(state, held, f"replay: nothing to do for {state.status}")
+    if not _is_replayable(state):
+        return _not_replayed(state, held)
     waiting = replace(held, voucher_date=wish.date) if held and wish.date else held
     told = noted(_awaited(state, wish, request_id), waiting, f"fetched anew: {wish.reason}")
     return replace(told, fetch_anew=True)
+
+
+def _is_replayable(state: RecordState) -> bool:
+    return state.status in REPLAYABLE and not state.is_on_its_way
+
+
+def _not_replayed(state: RecordState, held: Held | None) -> Decision:
+    return noted(state, held, f"replay: nothing to do for {state.status}")
 
 
 def take_correction(
