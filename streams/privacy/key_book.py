@@ -10,6 +10,7 @@ from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.personal import PersonalKey, PersonalKeyErased, PersonalKeySealed
 from streams.log.reader import LogRecord, Position
+from streams.views.dead_letters import place_id
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class KeyBook:
                 event = key_event(record)
             except UnreadableError as error:
                 # Nothing is parked: a dead letter is kept forever, and one with a key in it would outlive its erasure.
-                place = f"{record.topic}/{record.partition}/{record.offset}"
+                place = place_id(record.topic, record.partition, record.offset)
                 log.warning("a record of personal keys cannot be read and is passed over", place=place, why=str(error))
                 continue
             if isinstance(event, PersonalKeySealed):
