@@ -1,11 +1,13 @@
 """What the tests of the command line share: topics of their own on the run's broker, and commands in this process."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agents.cli.main import main
+from tests.support.console_process import ConsoleProcess
 from tests.support.projecting import Cluster, ZuoraIfs, cluster_of
 
 
@@ -19,6 +21,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, 
     monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
     asyncio.run(made.make_topics())
     return made
+
+
+@pytest.fixture
+def consoles() -> Iterator[list[ConsoleProcess]]:
+    """Consoles as processes, whichever a test puts in; they are stopped at its end."""
+    running: list[ConsoleProcess] = []
+    yield running
+    for console in running:
+        console.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,9 @@ from tests.support.waiting import eventually_now
 
 
 @pytest.fixture
-def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    asyncio.run(made.make_topics())
-    return made
-
-
-@pytest.fixture
-def consoles(cluster: Cluster, tmp_path: Path) -> Iterator[list[ConsoleProcess]]:
-    running = [ConsoleProcess(cluster, tmp_path, "maria:viewer:look")]
-    yield running
-    for console in running:
-        console.stop()
+def console(cluster: Cluster, consoles: list[ConsoleProcess], tmp_path: Path) -> ConsoleProcess:
+    consoles.append(ConsoleProcess(cluster, tmp_path, "maria:viewer:look"))
+    return consoles[0]
 
 
 def told(url: str) -> Any:
@@ -35,10 +25,10 @@ def told(url: str) -> Any:
 
 
 def test_it_shows_what_is_in_the_log_and_what_comes(
-    cluster: Cluster, consoles: list[ConsoleProcess], tmp_path: Path
+    cluster: Cluster, console: ConsoleProcess, consoles: list[ConsoleProcess], tmp_path: Path
 ) -> None:
     asyncio.run(cluster.send_steps(step("Invoice:1", "received")))
-    url = consoles[0].until_ready()
+    url = console.until_ready()
     eventually_now(lambda: told(f"{url}/api/summary")["records"] == 1)
 
     asyncio.run(cluster.send_steps(step("Invoice:2", "received"), step("Invoice:1", "fetched", minute=1)))
@@ -46,15 +36,15 @@ def test_it_shows_what_is_in_the_log_and_what_comes(
 
     assert [event["status"] for event in told(f"{url}/api/records/Invoice:1")["events"]] == ["received", "fetched"]
     assert told(f"{url}/api/summary")["projection"]["behind"] == 0
-    assert consoles[0].stop() == 0
+    assert console.stop() == 0
 
     consoles.append(ConsoleProcess(cluster, tmp_path, "maria:viewer:look"))
     url = consoles[1].until_ready()
     assert told(f"{url}/api/summary")["records"] == 2
 
 
-def test_metrics_tell_how_far_it_is(consoles: list[ConsoleProcess]) -> None:
-    url = consoles[0].until_ready()
+def test_metrics_tell_how_far_it_is(console: ConsoleProcess) -> None:
+    url = console.until_ready()
 
     assert "zuora_ifs_console_behind_records 0.0" in ask(f"{url}/metrics")[1]
 

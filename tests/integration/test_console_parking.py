@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from streams.projection.projector import PROJECTED, Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
 from tests.support.console_process import ConsoleProcess, ask
-from tests.support.projecting import Cluster, cluster_of, step
+from tests.support.projecting import Cluster, step
 from tests.support.waiting import eventually_now
 
 ONLY_READ_HERE = (topics.AUDIT, topics.PROPOSAL, topics.DEAD_LETTER)
@@ -28,21 +27,6 @@ GARBAGE = (
     Message("", b"p", b"[" * 300, (("ce_type", b"ChangeProposed"), ("dlq.topic", b"made up"))),
 )
 KEY_GARBAGE = Message("", b"8ad0/k", b'{"wrappedKey": "hush"}', (("ce_type", b"PersonalKeySealed"),))
-
-
-@pytest.fixture
-def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    asyncio.run(made.make_topics())
-    return made
-
-
-@pytest.fixture
-def consoles() -> Iterator[list[ConsoleProcess]]:
-    running: list[ConsoleProcess] = []
-    yield running
-    for console in running:
-        console.stop()
 
 
 def garbage(cluster: Cluster) -> list[Message]:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -138,11 +138,16 @@ class World:
             if event is not None:
                 await self.handle(event)
 
-    def next_event(self) -> Event | None:
-        """Return an event that is next in some partition; which one is chance."""
+    async def handle_all(self, among: Sequence[str]) -> None:
+        """Handle everything in these topics and nothing else; IFS answers nothing meanwhile."""
+        while (event := self.next_event(among)) is not None:
+            await self.handle(event)
+
+    def next_event(self, among: Sequence[str] | None = None) -> Event | None:
+        """Return an event that is next in some partition of these topics, or of all; which one is chance."""
         waiting = [
             (topic, number)
-            for topic in self.bookkeeper.topics
+            for topic in (self.bookkeeper.topics if among is None else among)
             for number in range(PARTITIONS)
             if self.cursors[topic, number] < len(self.log.topics[topic][number])
         ]
@@ -307,6 +312,11 @@ def capture(world: World, document: DocumentCaptured, name: str | None = None) -
     world.say(DOCUMENTS, document.account_id, document, name or event_id(repr(document)))
 
 
+def unreadable(document: DocumentCaptured) -> DocumentCaptured:
+    """Return a document as one that accounting cannot read."""
+    return document.model_copy(update={"document": document.document | {"amount": "no number"}})
+
+
 def card_payment(
     u: str, *, name: str = "pay-1", account_id: str = "A", former: tuple[str, ...] = ()
 ) -> DocumentCaptured:
@@ -376,3 +386,16 @@ def correct(world: World, record: str, **more: Any) -> None:
         document_fingerprint=seen.document_fingerprint or "",
         **more,
     )
+
+
+async def refused_change_of_u() -> World:
+    """A payment is posted with U 500.00; that 100.00 are left of it IFS has refused."""
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    world.refuse.add("10")
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.REJECTED
+    world.refuse.clear()
+    return world

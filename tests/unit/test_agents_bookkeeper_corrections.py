@@ -21,6 +21,7 @@ from tests.support.bookkeeping import (
     mapped_world,
     rows,
     unapplied,
+    unreadable,
 )
 
 # --- corrections --------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ async def test_a_document_that_became_unreadable_while_it_was_corrected_ends_as_
     world.hold_answers()
     await world.settle()
     whole = invoice(1, "A", amount="70.00")
-    capture(world, whole.model_copy(update={"document": whole.document | {"amount": "no number"}}))
+    capture(world, unreadable(whole))
     await world.settle()
     world.answer()
     await world.settle()

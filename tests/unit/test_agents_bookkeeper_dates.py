@@ -1,7 +1,6 @@
 """What a person's date and fetch of a record come to, whatever comes in between."""
 
 from datetime import date
-from typing import Any
 
 from schemas import topics
 from schemas.base import Status
@@ -18,35 +17,22 @@ from tests.support.bookkeeping import (
     invoice,
     mapped_world,
     product,
+    refused_change_of_u,
     unapplied,
+    unreadable,
 )
 
-D = date(2026, 5, 5)
+DATED = date(2026, 5, 5)
 RELEASE = NAMES.working(topics.RELEASE)
 NOTIFICATION = NAMES.public(topics.NOTIFICATION)
 
 
-def bad(document: Any) -> Any:
-    return document.model_copy(update={"document": document.document | {"amount": "no number"}})
+async def all_but_releases(world: World) -> None:
+    """Handle everything but how a release goes on."""
+    await world.handle_all([topic for topic in world.bookkeeper.topics if topic != RELEASE])
 
 
-async def settle_without(world: World, topic: str) -> None:
-    """Handle everything but one topic."""
-    while True:
-        left = [
-            (name, number)
-            for name in world.bookkeeper.topics
-            if name != topic
-            for number in range(3)
-            if world.cursors[name, number] < len(world.log.topics[name][number])
-        ]
-        if not left:
-            return
-        name, number = left[0]
-        await world.handle(world.log.topics[name][number][world.cursors[name, number]])
-
-
-async def test_date_of_a_replay_behind_a_running_release() -> None:
+async def test_the_date_of_a_replay_holds_behind_a_running_release() -> None:
     world = await mapped_world()
     capture(world, invoice(1, "A", sku="LATE"))
     await world.settle()
@@ -57,26 +43,20 @@ async def test_date_of_a_replay_behind_a_running_release() -> None:
     world.refuse.clear()
     world.refused.clear()
     world.map("10", product("LATE"))
-    await settle_without(world, RELEASE)
-    ask(world, "Invoice:inv-2", ReplayRequested, date=D)
-    await settle_without(world, RELEASE)
+    await all_but_releases(world)
+    ask(world, "Invoice:inv-2", ReplayRequested, date=DATED)
+    await all_but_releases(world)
     assert len(world.commands()) == 1, "held behind the release"
     await world.settle()
     assert [(c.record_id, c.voucher_date) for c in world.commands()[1:]] == [
         ("Invoice:inv-1", date(2026, 3, 1)),
-        ("Invoice:inv-2", D),
+        ("Invoice:inv-2", DATED),
     ]
 
 
-async def test_refetch_of_a_refused_change_of_u_whose_document_cannot_be_read() -> None:
-    world = await mapped_world()
-    capture(world, card_payment("500.00"))
-    await world.settle()
-    world.refuse.add("10")
-    capture(world, card_payment("100.00"))
-    await world.settle()
-    assert world.status("Payment:pay-1") is Status.REJECTED
-    capture(world, bad(card_payment("50.00")))
+async def test_a_refused_change_of_u_is_fetched_again_though_its_document_cannot_be_read() -> None:
+    world = await refused_change_of_u()
+    capture(world, unreadable(card_payment("50.00")))
     await world.settle()
     assert world.status("Payment:pay-1") is Status.REJECTED
     ask(world, "Payment:pay-1", ReplayRequested, refetch=True)
@@ -84,9 +64,9 @@ async def test_refetch_of_a_refused_change_of_u_whose_document_cannot_be_read() 
     assert len(world.log.all(NOTIFICATION)) == 1
 
 
-async def test_refetch_of_a_settled_record_whose_document_cannot_be_read() -> None:
+async def test_a_settled_record_is_fetched_again_though_its_document_cannot_be_read() -> None:
     world = await mapped_world()
-    capture(world, bad(invoice(1, "A")))
+    capture(world, unreadable(invoice(1, "A")))
     await world.settle()
     ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
     await world.settle()
@@ -96,11 +76,11 @@ async def test_refetch_of_a_settled_record_whose_document_cannot_be_read() -> No
     assert len(world.log.all(NOTIFICATION)) == 1
 
 
-async def test_awaited_fetch_met_on_the_way_is_over() -> None:
+async def test_a_fetch_that_was_asked_for_is_over_once_the_record_is_sent() -> None:
     world = await mapped_world()
     capture(world, invoice(1, "A", sku="LATE"))
     await world.settle()
-    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True, date=D)
+    ask(world, "Invoice:inv-1", ReplayRequested, refetch=True, date=DATED)
     await world.settle()
     world.hold_answers()
     world.map("10", product("LATE"))
@@ -117,14 +97,14 @@ async def test_awaited_fetch_met_on_the_way_is_over() -> None:
     assert len(world.commands()) == sent
 
 
-async def test_stale_date_on_a_later_change_of_u() -> None:
+async def test_a_later_change_of_u_does_not_take_the_date_of_an_old_replay() -> None:
     """The fetch that was asked for finds nothing; the record is released meanwhile."""
     world = World()
     world.map("A", account("A"))
     world.map("10", unapplied())
     capture(world, card_payment("500.00"))
     await world.settle()
-    ask(world, "Payment:pay-1", ReplayRequested, refetch=True, date=D)
+    ask(world, "Payment:pay-1", ReplayRequested, refetch=True, date=DATED)
     await world.settle()
     world.map("10", cash("EUR"))
     await world.settle()
@@ -134,24 +114,24 @@ async def test_stale_date_on_a_later_change_of_u() -> None:
     assert world.commands()[1].voucher_date == date(2026, 3, 11)
 
 
-async def test_date_of_a_replay_that_is_still_held() -> None:
+async def test_the_date_of_a_replay_holds_while_the_record_is_held() -> None:
     world = await mapped_world()
     capture(world, invoice(1, "A", sku="LATE"))
     await world.settle()
-    ask(world, "Invoice:inv-1", ReplayRequested, date=D)
+    ask(world, "Invoice:inv-1", ReplayRequested, date=DATED)
     await world.settle()
     world.map("10", product("LATE"))
     await world.settle()
-    assert world.commands()[0].voucher_date == D
+    assert world.commands()[0].voucher_date == DATED
 
 
 async def test_what_a_person_booked_stays_so_when_an_unreadable_document_comes_again() -> None:
     world = await mapped_world()
-    capture(world, bad(invoice(1, "A")))
+    capture(world, unreadable(invoice(1, "A")))
     await world.settle()
     ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
     await world.settle()
-    capture(world, bad(invoice(1, "A")), "again")
+    capture(world, unreadable(invoice(1, "A")), "again")
     await world.settle()
     later = {"fetched_at": NOW.replace(hour=20)}
     capture(world, invoice(1, "A").model_copy(update=later))

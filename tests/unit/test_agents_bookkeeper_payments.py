@@ -19,6 +19,7 @@ from tests.support.bookkeeping import (
     cash,
     correct,
     mapped_world,
+    refused_change_of_u,
     rows,
     unapplied,
 )
@@ -129,23 +130,10 @@ async def test_a_change_of_u_that_zuora_takes_back_while_it_is_held_is_never_boo
 
 async def test_a_held_change_of_u_ends_as_posted_when_both_its_sides_are_mapped_to_one_account() -> None:
     world = await world_without_unapplied(posted_u="0", u="100.00")
-    world.map("10", unapplied().model_copy(update={"gl_account": "1510"}))
+    world.map("10", unapplied(gl_account="1510"))
     await world.settle()
     assert world.status("Payment:pay-1") is Status.POSTED
     assert len(world.commands()) == 1
-
-
-async def refused_change_of_u() -> World:
-    """A payment is posted with U 500.00; that 100.00 are left of it IFS has refused."""
-    world = await mapped_world()
-    capture(world, card_payment("500.00"))
-    await world.settle()
-    world.refuse.add("10")
-    capture(world, card_payment("100.00"))
-    await world.settle()
-    assert world.status("Payment:pay-1") is Status.REJECTED
-    world.refuse.clear()
-    return world
 
 
 async def test_a_refused_change_of_u_that_zuora_takes_back_waits_for_nobody_any_more() -> None:

@@ -25,6 +25,7 @@ from tests.support.bookkeeping import (
     invoice,
     mapped_world,
     product,
+    unreadable,
 )
 
 CHART_COPIES = NAMES.working(topics.CHART_COPY)
@@ -292,7 +293,7 @@ async def test_a_replay_of_what_was_booked_by_hand_after_a_change_shows_the_chan
 async def test_a_document_that_nobody_can_read_is_ended_when_a_person_booked_it_by_hand() -> None:
     world = await mapped_world()
     whole = invoice(1, "A")
-    capture(world, whole.model_copy(update={"document": whole.document | {"amount": "no number"}}))
+    capture(world, unreadable(whole))
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.FAILED
     ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")

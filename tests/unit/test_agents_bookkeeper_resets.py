@@ -212,6 +212,12 @@ async def test_after_any_story_resets_and_new_state_send_nothing_and_undo_nothin
 # --- new state, case by case --------------------------------------------------------------------------------------
 
 
+def move_to_b(world: World) -> None:
+    """Tell both accounts that the payment belongs to B now."""
+    for key in ("A", "B"):
+        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
+
+
 async def sent_by_new_state(world: World) -> int:
     """Begin under a new app id, when IFS would take everything; return how many commands that sends."""
     world.refuse.clear()
@@ -239,8 +245,8 @@ async def test_new_state_posts_nothing_under_an_account_that_a_held_document_lef
     world = World()
     capture(world, card_payment("500.00"))
     await world.settle()
+    move_to_b(world)
     for key in ("A", "B"):
-        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
         world.map(key, account(key))
     for rule in (cash("EUR"), unapplied()):
         world.map("10", rule)
@@ -276,8 +282,7 @@ async def test_new_state_does_not_post_what_was_booked_by_hand_under_the_account
         world.map(name, account(name))
     capture(world, card_payment("500.00"))
     await world.settle()
-    for key in ("A", "B"):
-        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
+    move_to_b(world)
     await world.settle()
     ask(world, "Payment:pay-1", SettlementRecorded, voucher="10/M/2026/4711")
     for rule in (cash("EUR"), unapplied()):
@@ -358,8 +363,8 @@ async def test_new_state_leaves_alone_what_came_to_nothing_in_the_account_that_i
     world = World()
     capture(world, card_payment("500.00"))
     await world.settle()
+    move_to_b(world)
     for key in ("A", "B"):
-        world.say(DOCUMENTS, key, card_payment("500.00", account_id="B", former=("A",)), "to B")
         world.map(key, account(key))
     for rule in (cash("EUR"), unapplied(gl_account="1930")):
         world.map("10", rule)

@@ -23,6 +23,7 @@ from tests.support.bookkeeping import (
     invoice,
     mapped_world,
     product,
+    unreadable,
 )
 from tests.support.projecting import step
 
@@ -53,8 +54,7 @@ def document_of(status: Status) -> DocumentCaptured:
         case Status.NOT_POSTED:
             return invoice(number, "A", status="Draft")
         case Status.FAILED:
-            good = invoice(number, "A")
-            return good.model_copy(update={"document": good.document | {"amount": "no number"}})
+            return unreadable(invoice(number, "A"))
         case Status.CHANGED_AFTER_POSTING | Status.CORRECTED:
             return invoice(number, "A", amount="80.00")
     return invoice(number, "A")
