@@ -9,12 +9,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from agents.poster.carrying import Carrying, Delayed, Task
 from agents.poster.decision import FAST_STALE_TRIES, Answered, Look, Looked, Pause, Post, Posted, Stopped, decide
+from agents.poster.doubts import Moment
 from agents.poster.metrics import ANSWERS, POST_SECONDS
 from agents.poster.pauses import PostingPausedError
 from agents.poster.state import Intent, Outcome, PostedOutcome, command_key, written
@@ -137,15 +138,15 @@ class Batching:
             if self._carrying.is_shadow:
                 self._rehearse(ready, results)
                 return []
-            sent_at = await self._intend(ready)
-            if not self._carrying.may_send(sent_at):
+            sent = await self._intend(ready)
+            if not self._carrying.may_send(sent):
                 unheard += 1
                 await asyncio.sleep(self._carrying.seconds(Pause(unheard)))  # Kafka's trouble, not IFS's
                 continue
             booked = await self._send(ready, tag)
             verdict = booked.judgement.verdict
             if verdict in (Verdict.DONE, Verdict.UNCERTAIN):
-                await self._after_booking(ready, booked, sent_at, results)
+                await self._after_booking(ready, booked, sent, results)
                 return []
             log.info("IFS did not take a change set", vouchers=len(ready), verdict=verdict.value)
             if verdict is Verdict.STALE and stale < FAST_STALE_TRIES:
@@ -167,7 +168,7 @@ class Batching:
         carrying, company = self._carrying, tasks[0].command.company
         references = [task.command.reference for task in tasks]
         doubtful = [task for task in tasks if task.standing.sent_at is not None]
-        began_at = carrying.clock()
+        ages = {id(task): carrying.doubted(task) for task in doubtful}
         beyond = (
             await carrying.ifs.look_beyond_hold(company, [task.command.reference for task in doubtful])
             if doubtful
@@ -180,7 +181,8 @@ class Batching:
         for task in tasks:
             found = beyond.get(task.command.reference) or held.found.get(task.command.reference)
             is_complete = task.standing.sent_at is not None
-            if await self._may_send(task, Looked(began_at, is_complete, found, held.tag), results):
+            age = ages.get(id(task), timedelta())
+            if await self._may_send(task, Looked(age, is_complete, found, held.tag), results):
                 ready += await self._ready(task, results)
         free = {id(task) for task in self._free(tasks, results)}
         return [one for one in ready if id(one.task) in free], held.tag
@@ -217,21 +219,21 @@ class Batching:
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    async def _intend(self, ready: Sequence[_Ready]) -> datetime:
+    async def _intend(self, ready: Sequence[_Ready]) -> Moment:
         """Write down durably that all of them are about to be sent, and when; one place in the budget is taken."""
         carrying = self._carrying
         await carrying.ifs.service.admit()
         with handling(ready[0].task.work):
             await carrying.budget.record(at_once=True)
-        sent_at = carrying.clock()
+        sent = carrying.now()
         settle = carrying.ifs.change_sets.settles_after(len(ready)).total_seconds()
         for one in ready:
-            intent = Intent(sent_at=sent_at, rate=one.known, settle_seconds=settle)
+            intent = Intent(sent_at=sent.told, rate=one.known, settle_seconds=settle)
             with handling(one.task.work):
                 carrying.commands[command_key(one.task.command.command_id)] = written(intent)
         await _confirmed([one.task for one in ready])
         carrying.ifs.service.before_request()  # an order to pause may have come while the intents were written
-        return sent_at
+        return sent
 
     async def _send(self, ready: Sequence[_Ready], tag: str | None) -> Booked:
         started = time.monotonic()
@@ -245,24 +247,23 @@ class Batching:
             one.task.is_open = verdict in (Verdict.UNCERTAIN, Verdict.DONE)
         return booked
 
-    async def _after_booking(
-        self, ready: Sequence[_Ready], booked: Booked, sent_at: datetime, results: Results
-    ) -> None:
+    async def _after_booking(self, ready: Sequence[_Ready], booked: Booked, sent: Moment, results: Results) -> None:
         """Take over the numbers; where one is not known, look at once for what is there already."""
         numbers: Sequence[VoucherNumber | None] = booked.numbers or [None] * len(ready)
         unknown = []
         for one, number in zip(ready, numbers, strict=True):
             task = one.task
             task.standing, step = decide(
-                task.standing, Answered(sent_at, Created(booked.judgement, number)), self._carrying.settle
+                task.standing, Answered(sent.told, Created(booked.judgement, number)), self._carrying.settle
             )
             if isinstance(step, Posted):
                 with handling(task.work):
                     self._set(results, task, await self._carrying.posted(task.command, step))
             else:
+                self._carrying.doubts.sent(task.command.command_id, sent)
                 unknown.append(one)
         if unknown:
-            await self._look_again(unknown, booked.judgement, sent_at, results)
+            await self._look_again(unknown, booked.judgement, sent.told, results)
 
     async def _look_again(
         self, unknown: Sequence[_Ready], judgement: Judgement, sent_at: datetime, results: Results
@@ -293,7 +294,7 @@ class Batching:
                 with handling(task.work):
                     self._set(results, task, await carrying.posted(task.command, Posted(there, was_found=True)))
             else:
-                self._delay(results, task, Pause(1), judgement.words, due=sent_at + settle)
+                self._delay(results, task, Pause(1), judgement.words, within=settle - carrying.doubted(task))
 
     def _rehearse(self, ready: Sequence[_Ready], results: Results) -> None:
         for one in ready:
@@ -315,11 +316,12 @@ class Batching:
         results[task.command.command_id] = result
 
     def _delay(
-        self, results: Results, task: Task, pause: Pause | None, why: str, *, due: datetime | None = None
+        self, results: Results, task: Task, pause: Pause | None, why: str, *, within: timedelta | None = None
     ) -> None:
+        """Put a command off: as long as `pause` says, or, if it is given, for as long as `within`."""
         with handling(task.work):
             delayed = self._carrying.delayed(task, pause, why)
-        self._set(results, task, delayed if due is None else replace(delayed, due=due))
+        self._set(results, task, delayed if within is None else replace(delayed, due=delayed.put_off_at + within))
 
     def _trouble(self, results: Results, task: Task, error: TroubleError | UnauthorizedError) -> None:
         with handling(task.work):

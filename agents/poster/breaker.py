@@ -1,9 +1,10 @@
 """Tells one account's trouble from that of all of IFS Cloud: then nothing more is taken up until a request succeeds."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
 
 import structlog
 
+from agents.poster.doubts import steady_seconds
 from agents.poster.metrics import SYSTEM_DOWN
 from streams.systems.retry import BackOff
 
@@ -18,11 +19,12 @@ log = structlog.get_logger(__name__)
 class Breaker:
     """Opens when nothing is answered any more; while it is open, one probe is made after each back-off."""
 
-    def __init__(self, back_off: BackOff) -> None:
+    def __init__(self, back_off: BackOff, steady: Callable[[], float] = steady_seconds) -> None:
         self._back_off = back_off
+        self._steady = steady
         self._troubled: set[str] = set()
         self._probes = 0
-        self._until: datetime | None = None
+        self._until: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -30,9 +32,9 @@ class Breaker:
         return self._until is not None
 
     @property
-    def until(self) -> datetime | None:
-        """When the next probe is due; None while the breaker is closed."""
-        return self._until
+    def left(self) -> float:
+        """Seconds until the next probe is due; 0 when it is, and while the breaker is closed."""
+        return 0.0 if self._until is None else max(self._until - self._steady(), 0.0)
 
     @property
     def wants_command(self) -> bool:
@@ -47,7 +49,7 @@ class Breaker:
         self._probes, self._until = 0, None
         SYSTEM_DOWN.set(0)
 
-    def unanswered(self, account_id: str, now: datetime, why: str) -> None:
+    def unanswered(self, account_id: str, why: str) -> None:
         """Note that a command came into trouble, and that none of its requests was answered."""
         self._troubled.add(account_id)
         if self.is_open:
@@ -57,4 +59,4 @@ class Breaker:
         else:
             log.warning("IFS answers nothing any more; no new commands are taken until it does", why=why)
             SYSTEM_DOWN.set(1)
-        self._until = now + timedelta(seconds=self._back_off.wait(self._probes + 1))
+        self._until = self._steady() + self._back_off.wait(self._probes + 1)

@@ -23,6 +23,7 @@ from agents.poster.decision import (
     decide,
     first_step,
 )
+from agents.poster.doubts import Doubts, Moment, steady_seconds
 from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
 from agents.poster.pauses import PostingPausedError
 from agents.poster.rates import Rates
@@ -72,6 +73,9 @@ class Delayed:
     why: str
     tries: Tries
     told_uncertain: datetime | None
+    put_off_at: datetime
+    doubted: timedelta = timedelta()
+    """How long ago at least the POST was sent whose effect is not known."""
     is_paused: bool = False
     """A person paused posting; IFS is not in trouble."""
 
@@ -85,6 +89,8 @@ class Task:
     traceparent: str | None
     tries: Tries = field(default_factory=Tries)
     told_uncertain: datetime | None = None
+    doubted: timedelta = timedelta()
+    """How long before it was taken up the POST of `told_uncertain` had been sent, at least."""
     standing: Standing = field(default_factory=Standing)
     is_open: bool = False
     """A POST is under way of which it is not known that it was not done."""
@@ -106,6 +112,7 @@ class Carrying:
         clock: Callable[[], datetime],
         back_off: BackOff,
         is_heard: Callable[[], bool],
+        steady: Callable[[], float] = steady_seconds,
     ) -> None:
         self.ifs = ifs
         self._names = names
@@ -114,6 +121,8 @@ class Carrying:
         self.is_shadow = settings.mode == "shadow"
         self.settle = timedelta(seconds=settings.settle_seconds)
         self.clock = clock
+        self.steady = steady
+        self.doubts = Doubts(steady)
         self._back_off = back_off
         self._rates = Rates(ifs)
         self._validating = Validating(ifs.rules)
@@ -132,9 +141,17 @@ class Carrying:
             except NotPossibleError as error:
                 return self.rejected(error.judgement)
 
-    def may_send(self, sent_at: datetime) -> bool:
-        """Tell whether a POST may go out now whose intent says `sent_at`: Kafka heard us, and confirmed it quickly."""
-        return self.is_heard() and self.clock() - sent_at < LONGEST_TO_CONFIRM
+    def now(self) -> Moment:
+        """Return this moment, by both clocks."""
+        return Moment(self.clock(), self.steady())
+
+    def may_send(self, sent: Moment) -> bool:
+        """Tell whether a POST may go out now whose intent was made then: Kafka heard us, and confirmed it quickly.
+
+        By both clocks: a machine that was frozen may find one of them frozen too.
+        """
+        passed = max(self.clock() - sent.told, timedelta(seconds=self.steady() - sent.steady))
+        return self.is_heard() and passed < LONGEST_TO_CONFIRM
 
     def company_rows(self, task: Task, rate: KnownRate) -> tuple[VoucherRow, ...]:
         """Return the command's rows with their amounts in the company's currency; a reversal brings its own.
@@ -166,7 +183,7 @@ class Carrying:
             await self.budget.record()
             match step:
                 case Look():
-                    seen: Looked | Answered = await self._look(task.command, step, task.standing)
+                    seen: Looked | Answered = await self._look(task, step)
                 case Post() if self.is_shadow:
                     rate = await self.terms(task.command)
                     return PostedOutcome(number=None, rate=rate, shadow=True, at=self.clock())
@@ -210,11 +227,11 @@ class Carrying:
 
         An intent is taken back where nothing of it can be done any more, so that the next try need not settle it.
         """
-        standing = task.standing
+        standing, now = task.standing, self.clock()
         if standing.sent_at is None and standing.duplicate is None and not task.is_open:
             self.take_back(task)
         return Delayed(
-            due=self.clock() + timedelta(seconds=self.seconds(pause) if pause else 0),
+            due=now + timedelta(seconds=self.seconds(pause) if pause else 0),
             why=why,
             tries=Tries(
                 stale=standing.stale,
@@ -224,8 +241,18 @@ class Carrying:
                 troubles=task.tries.troubles,
             ),
             told_uncertain=task.told_uncertain,
+            put_off_at=now,
+            doubted=self.doubted(task),
             is_paused=pause is None,
         )
+
+    def doubted(self, task: Task) -> timedelta:
+        """Return how long ago at least the POST was sent whose effect is not known; zero if there is none such."""
+        sent_at = task.standing.sent_at
+        if sent_at is None:
+            return timedelta()
+        known = task.doubted if task.told_uncertain == sent_at else timedelta()
+        return self.doubts.age(task.command.command_id, sent_at, known)
 
     def take_back(self, task: Task) -> None:
         """Drop a command's intent, of which nothing can be done any more; what is not an intent stays."""
@@ -233,15 +260,15 @@ class Carrying:
         if isinstance(read_entry(self.commands.get(key)), Intent):
             del self.commands[key]
 
-    async def _look(self, command: Command, step: Look, standing: Standing) -> Looked:
-        began_at = self.clock()
-        company, reference = command.company, command.reference
+    async def _look(self, task: Task, step: Look) -> Looked:
+        age = self.doubted(task)
+        command, company, reference = task.command, task.command.company, task.command.reference
         found = (await self.ifs.look_beyond_hold(company, [reference])).get(reference) if step.complete else None
         if found:
-            return Looked(began_at, complete=True, found=found, tag=None)
-        await self.see_company(command, standing, fresh=step.complete)
+            return Looked(age, complete=True, found=found, tag=None)
+        await self.see_company(command, task.standing, fresh=step.complete)
         held = await self.ifs.look_in_hold(company, [reference])
-        return Looked(began_at, step.complete, held.found.get(reference), held.tag)
+        return Looked(age, step.complete, held.found.get(reference), held.tag)
 
     async def see_company(self, command: Command, standing: Standing, *, fresh: bool) -> Company:
         """Prove that the company can be seen: IFS answers look-ups in one that cannot with an empty list."""
@@ -287,11 +314,12 @@ class Carrying:
         key = command_key(task.command.command_id)
         await self.ifs.service.admit()
         await self.budget.record(at_once=True)
-        sent_at, settle = self.clock(), self.settle.total_seconds()
+        sent, settle = self.now(), self.settle.total_seconds()
+        sent_at = sent.told
         self.commands[key] = written(Intent(sent_at=sent_at, rate=known, settle_seconds=settle))
         await task.work.confirmed()
         self.ifs.service.before_request()  # an order to pause may have come while the intent was written
-        if not self.may_send(sent_at):
+        if not self.may_send(sent):
             return Answered(sent_at, Created(UNHEARD))
         started = time.monotonic()
         task.is_open = True
@@ -299,6 +327,8 @@ class Carrying:
         POST_SECONDS.observe(time.monotonic() - started)
         verdict = created.judgement.verdict
         task.is_open = verdict in (Verdict.UNCERTAIN, Verdict.DONE)
+        if task.is_open:
+            self.doubts.sent(task.command.command_id, sent)
         ANSWERS.labels(verdict.value).inc()
         if verdict is Verdict.UNCERTAIN:
             self.tell_uncertain(task, sent_at, created.judgement.words)
@@ -345,9 +375,7 @@ class Carrying:
     def seconds(self, pause: Pause) -> float:
         """Return how long a pause is now."""
         seconds = self._back_off.wait(pause.attempt, pause.retry_after)
-        if pause.until:
-            seconds = min(seconds, max((pause.until - self.clock()).total_seconds(), 0.0))
-        return seconds
+        return seconds if pause.at_most is None else min(seconds, pause.at_most.total_seconds())
 
     def rejected(self, judgement: Judgement) -> RejectedOutcome:
         """Return the outcome of what IFS refuses."""

@@ -1,7 +1,8 @@
 """What to do next with a command, from what is known of it and what was just seen. Pure: no clock, no network.
 
 The rule behind all of it: a POST is sent only after a look found nothing, and never while an earlier one may have been
-done. Absence counts only if the look began when IFS must have given up on that earlier one.
+done. Absence counts only if the look began when IFS must have given up on that earlier one. How old that one is comes
+from agents.poster.doubts: no clock that can jump has a say in it.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ class Standing:
     """What is known of a command without an outcome."""
 
     sent_at: datetime | None = None
-    """When a POST was sent of which nobody knows whether it was done; None if there is none such."""
+    """When a POST was sent of which nobody knows whether it was done, as its intent tells; None if there is none such.
+    It names that POST; how old it is comes with each look."""
     settle: timedelta | None = None
     """How long after it was sent that POST may still be done; None: as long as any single one."""
     acknowledged: bool = False
@@ -42,7 +44,8 @@ class Standing:
 class Looked:
     """A look-up is over; `complete` if it went through hold table, general ledger and hold table again."""
 
-    began_at: datetime
+    age: timedelta
+    """How long ago at least the POST of unknown effect was sent when the look began; zero if there is none such."""
     complete: bool
     found: Found | None
     tag: str | None
@@ -58,11 +61,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait as back-off says after the `attempt`-th time, at least `retry_after` seconds, and no longer than `until`."""
+    """Wait as back-off says after the `attempt`-th time, at least `retry_after` seconds, and `at_most` so long."""
 
     attempt: int
     retry_after: float | None = None
-    until: datetime | None = None
+    at_most: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,11 @@ def _after_look(standing: Standing, seen: Looked, settle: timedelta) -> tuple[St
     if needs_all and not seen.complete:
         return standing, Look(complete=True)
     if standing.sent_at is not None:
-        settled_at = standing.sent_at + (standing.settle or settle)
-        if seen.began_at < settled_at:
+        left = (standing.settle or settle) - seen.age
+        if left > timedelta():
             looks = standing.looks + 1
-            until = settled_at if looks <= EAGER_LOOKS else None
-            return replace(standing, looks=looks), Look(complete=True, pause=Pause(looks, until=until))
+            at_most = left if looks <= EAGER_LOOKS else None
+            return replace(standing, looks=looks), Look(complete=True, pause=Pause(looks, at_most=at_most))
         if standing.acknowledged:
             return standing, Stopped(
                 "IFS answered that a voucher was created, but it is in none of the places where we look: are "

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -10,6 +10,7 @@ from agents.poster.batching import Batching, Results
 from agents.poster.breaker import Breaker
 from agents.poster.budget import RecordedBudget
 from agents.poster.carrying import Carrying, Delayed, Task
+from agents.poster.doubts import steady_seconds
 from agents.poster.metrics import BACKLOG, OUTCOMES, WAITING
 from agents.poster.pace import PaceRecord
 from agents.poster.pauses import Pauses
@@ -55,6 +56,7 @@ class Poster:
         app_id: str,
         settings: IfsSettings,
         clock: Callable[[], datetime] = utc_now,
+        steady: Callable[[], float] = steady_seconds,
         back_off: BackOff | None = None,
         is_heard: Callable[[], bool] = lambda: True,
         pauses: Pauses | None = None,
@@ -78,7 +80,7 @@ class Poster:
         ifs.service.on_admitted = self._record_in_time
         self._budget = RecordedBudget(ifs.service, commands, clock)
         self._room = WaitingRoom(waiting, most=most_waiting)
-        self._breaker = Breaker(back_off or BackOff())
+        self._breaker = Breaker(back_off or BackOff(), steady)
         self._road = Road()
         batch_size = settings.batch_size if settings.posting == "voucher-set" else 1
         self._pace = PaceRecord(ifs.service, waiting, batch_size=batch_size, clock=clock)
@@ -91,6 +93,7 @@ class Poster:
             clock=clock,
             back_off=back_off or BackOff(),
             is_heard=is_heard,
+            steady=steady,
         )
         self._batching = Batching(self._carrying, batch_size)
 
@@ -121,6 +124,7 @@ class Poster:
     async def before_events(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Take up the waiting room that a poster before us left, and the budget that it has spent."""
         self._budget.forget()
+        self._carrying.doubts.forget_all()
         for partition in partitions:
             async with open_work(partition):
                 self._room.load()
@@ -130,9 +134,10 @@ class Poster:
     @property
     def next_due(self) -> datetime | None:
         """When somebody in the room is to be tried again; None if nobody is, or nobody may."""
-        if self._pauses.all_paused or (due := self._room.next_due(self._may_post)) is None:
+        now = self._clock()
+        if self._pauses.all_paused or (due := self._room.next_due(self._may_post, now)) is None:
             return None
-        return self._breaker.until or due
+        return now + timedelta(seconds=self._breaker.left) if self._breaker.is_open else due
 
     async def _take(self, event: Event, work: Work) -> None:
         """Handle a tick; put a command on the road, unless it cannot be read or is another app's."""
@@ -149,8 +154,7 @@ class Poster:
             send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, "no tick of the poster's"))
             return
         await self._begin()
-        now = self._clock()
-        if self._pauses.all_paused or (self._breaker.until or now) > now:
+        if self._pauses.all_paused or self._breaker.left:
             return
         await self._retry_next(work, probe=self._breaker.is_open)
 
@@ -231,11 +235,10 @@ class Poster:
     async def _make_way(self, work: Work) -> None:
         """Return when a new command may be taken up: not while all is paused, IFS is down, or the room is full."""
         while True:
-            now = self._clock()
             if self._pauses.all_paused:
                 await self._pauses.changed()
-            elif self._breaker.until and self._breaker.until > now:
-                await self._pauses.changed((self._breaker.until - now).total_seconds())
+            elif left := self._breaker.left:
+                await self._pauses.changed(left)
             elif self._breaker.is_open:
                 if self._breaker.wants_command and not self._room.is_full:
                     return
@@ -244,7 +247,8 @@ class Poster:
             elif not self._room.is_full:
                 return
             elif not await self._retry_next(work):
-                due = self._room.next_due(self._may_post)
+                now = self._clock()
+                due = self._room.next_due(self._may_post, now)
                 await self._pauses.changed((due - now).total_seconds() if due else None)
 
     async def _retry_next(self, work: Work, *, probe: bool = False) -> bool:
@@ -274,7 +278,8 @@ class Poster:
         command = decode_any({"ce_type": waiting.event_type.encode()}, self._room.command_of(waiting))
         if not isinstance(command, PostVoucher | ReverseVoucher):
             raise UnreadableError(f"a {type(command).__name__} is in the waiting room")
-        return Task(command, work, waiting.traceparent, waiting.tries, waiting.told_uncertain)
+        doubted = timedelta(seconds=waiting.doubted_seconds)
+        return Task(command, work, waiting.traceparent, waiting.tries, waiting.told_uncertain, doubted)
 
     def _outcome(self, command: Command) -> Outcome | None:
         entry = read_entry(self._commands.get(command_key(command.command_id)))
@@ -296,11 +301,12 @@ class Poster:
             result = results.get(task.command.command_id)
             if isinstance(result, Delayed):
                 if not (is_answered or result.is_paused):
-                    self._breaker.unanswered(task.command.account_id, self._clock(), result.why)
+                    self._breaker.unanswered(task.command.account_id, result.why)
                 log.info(
                     "a command waits", record=task.command.record_id, until=f"{result.due:%H:%M:%SZ}", why=result.why
                 )
             elif result is not None:
+                self._carrying.doubts.forget(task.command.command_id)
                 self._note(task, result)
         return results
 
@@ -351,8 +357,15 @@ class Poster:
 
 
 def _delayed(waiting: Waiting, delayed: Delayed) -> Waiting:
-    changes = {"due": delayed.due, "why": delayed.why, "tries": delayed.tries}
-    return waiting.model_copy(update=changes | {"told_uncertain": delayed.told_uncertain})
+    changes = {
+        "due": delayed.due,
+        "put_off_at": delayed.put_off_at,
+        "why": delayed.why,
+        "tries": delayed.tries,
+        "told_uncertain": delayed.told_uncertain,
+        "doubted_seconds": delayed.doubted.total_seconds(),
+    }
+    return waiting.model_copy(update=changes)
 
 
 def _read(event: Event) -> Command:

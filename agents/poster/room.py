@@ -44,10 +44,18 @@ class Waiting(Model):
     since: Time
     due: Time
     """Not before then it is tried again."""
+    put_off_at: Time | None = None
+    """When `due` was set; None if it has not been tried yet."""
     why: str
     tries: Tries = Tries()
     told_uncertain: Time | None = None
     """When the POST was sent that the bookkeeper was told of as uncertain."""
+    doubted_seconds: float = 0.0
+    """How long ago that had been at least when this was written; see agents.poster.doubts."""
+
+    def due_at(self, now: datetime) -> datetime:
+        """Return when it is tried again. A clock that was set back since it was put off says nothing: at once then."""
+        return now if now < (self.put_off_at or self.since) else self.due
 
 
 class WaitingRoom:
@@ -129,16 +137,16 @@ class WaitingRoom:
         """Return the command as it came."""
         return self._table[_COMMAND + entry.command_id]
 
-    def next_due(self, may: Callable[[str], bool]) -> datetime | None:
+    def next_due(self, may: Callable[[str], bool], now: datetime) -> datetime | None:
         """Return when the first is due of the companies that may be posted to; None if none waits."""
-        return min((head.due for head in self._heads(may)), default=None)
+        return min((head.due_at(now) for head in self._heads(may)), default=None)
 
     def take_turn(self, may: Callable[[str], bool], until: datetime | None = None) -> Waiting | None:
         """Return whose turn it is: due by `until`, of the company longest not served; None if nobody's.
 
         Without `until` whoever has waited longest for a try, due or not.
         """
-        heads = [head for head in self._heads(may) if until is None or head.due <= until]
+        heads = [head for head in self._heads(may) if until is None or head.due_at(until) <= until]
         if not heads:
             return None
         turn = min(heads, key=lambda head: (self._served.get(head.company, 0), head.due, head.offset))
@@ -149,7 +157,8 @@ class WaitingRoom:
     def companions(self, head: Waiting, until: datetime, most: int) -> list[Waiting]:
         """Return others of the same company that are due and may go with it: one of each account."""
         others = (one for one in self._heads(lambda company: company == head.company) if one is not head)
-        return sorted((one for one in others if one.due <= until), key=lambda one: (one.due, one.offset))[:most]
+        due = (one for one in others if one.due_at(until) <= until)
+        return sorted(due, key=lambda one: (one.due, one.offset))[:most]
 
     def _heads(self, may: Callable[[str], bool]) -> Iterator[Waiting]:
         return (queue[0] for queue in self._accounts.values() if may(queue[0].company))

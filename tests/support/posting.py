@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 from pydantic import SecretStr
 
+from agents.poster.doubts import steady_seconds
 from agents.poster.pauses import Pauses
 from agents.poster.poster import Poster
 from deploy.sandbox.ifs.app import create_app
@@ -153,10 +154,21 @@ class Desk:
         self.budget = RateBudget(1)
         self.heard: list[bool] = []
         self.pauses = Pauses()
+        self.clock_is_wrong_by = timedelta()
+        self.passed_unseen = 0.0
+        """Seconds that the clock which nobody sets has run on without anybody waiting for them."""
         self.settings: dict[str, Any] = {
             "base_url": url, "realm": sandbox.settings.realm, "client_id": sandbox.settings.client_id,
             "client_secret": SecretStr(sandbox.settings.client_secret), "settle_seconds": 1, "posting": posting,
         }  # fmt: skip
+
+    def clock(self) -> datetime:
+        """What the machine's clock says."""
+        return utc_now() + self.clock_is_wrong_by
+
+    def steady(self) -> float:
+        """What the clock says that nobody sets."""
+        return steady_seconds() + self.passed_unseen
 
     def is_heard(self) -> bool:
         """Whether Kafka hears the poster: as `heard` says, from its beginning, and then always."""
@@ -183,6 +195,8 @@ class Desk:
                 most_waiting=most_waiting,
                 app_id="zuora-ifs",
                 settings=ifs_settings,
+                clock=self.clock,
+                steady=self.steady,
                 back_off=BackOff(first=0.01, longest=0.05),
                 is_heard=self.is_heard,
                 pauses=self.pauses,
@@ -222,7 +236,7 @@ class Desk:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.in_room:
                 due = poster.next_due  # None while all is paused, and before a new poster has read its room
-                await asyncio.sleep(max((due - utc_now()).total_seconds(), 0.0) if due else 0.02)
+                await asyncio.sleep(max((due - self.clock()).total_seconds(), 0.0) if due else 0.02)
                 await self.tick(poster, crash_at=crash_at)
 
     async def _handle(self, poster: Poster, events: Sequence[FakeEvent], crash_at: int) -> None:

@@ -33,7 +33,7 @@ FOUND = Found(NUMBER)
 
 
 def looked(*, after_seconds: float = 0, complete: bool = False, found: Found | None = None) -> Looked:
-    return Looked(SENT + timedelta(seconds=after_seconds), complete, found, 'W/"tag"')
+    return Looked(timedelta(seconds=after_seconds), complete, found, 'W/"tag"')
 
 
 def answered(verdict: Verdict, *, number: VoucherNumber | None = None, retry_after: float | None = None) -> Answered:
@@ -71,7 +71,7 @@ def test_a_lost_answer_leads_to_the_complete_look_and_never_straight_to_a_post()
 def test_absence_counts_only_in_a_look_that_began_when_ifs_had_given_up() -> None:
     uncertain = Standing(sent_at=SENT)
     assert next_step(uncertain, looked(after_seconds=29.9, complete=True)) == Look(
-        complete=True, pause=Pause(1, until=SENT + SETTLE)
+        complete=True, pause=Pause(1, at_most=timedelta(seconds=0.1))
     )
     standing, step = decide(uncertain, looked(after_seconds=30, complete=True), SETTLE)
     assert step == Post('W/"tag"', absent_after=SENT)
@@ -90,8 +90,9 @@ def test_a_voucher_whose_posts_never_get_an_answer_is_looked_for_ever_more_seldo
             if isinstance(step, Look):
                 if step.pause:
                     seconds = timedelta(seconds=back_off.wait(step.pause.attempt))
-                    now = min(now + seconds, max(step.pause.until or now + seconds, now))
-                standing, step = decide(standing, Looked(now, complete=True, found=None, tag=None), SETTLE)
+                    now += min(seconds, step.pause.at_most or seconds)
+                age = now - standing.sent_at if standing.sent_at else timedelta()
+                standing, step = decide(standing, Looked(age, complete=True, found=None, tag=None), SETTLE)
             else:
                 lost = Created(Judgement(Verdict.UNCERTAIN, 500, "words", OTHER))
                 standing, step = decide(standing, Answered(now, lost), SETTLE)

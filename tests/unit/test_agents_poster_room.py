@@ -60,7 +60,7 @@ def test_the_first_of_an_account_holds_up_those_behind_it_and_nobody_else() -> N
     room = room_of(waiting(1, "A", due_in=60), waiting(2, "A"), waiting(3, "B"))
 
     assert turns(room, NOW) == ["c3"]
-    assert (room.next_due(any_company), room.has_account("A"), room.has_account("B")) == (
+    assert (room.next_due(any_company, NOW), room.has_account("A"), room.has_account("B")) == (
         NOW + timedelta(seconds=60), True, False,
     )  # fmt: skip
     assert turns(room, NOW + timedelta(seconds=60)) == ["c1", "c2"]
@@ -79,7 +79,7 @@ def test_a_company_that_may_not_be_posted_to_has_no_turn() -> None:
     turn = room.take_turn(lambda company: company != "10", NOW)
     assert turn is not None
     assert turn.command_id == "c2"
-    assert room.next_due(lambda company: company == "30") is None
+    assert room.next_due(lambda company: company == "30", NOW) is None
 
 
 def test_what_is_read_from_the_table_is_as_it_was_whatever_the_order_of_its_entries() -> None:
@@ -89,7 +89,7 @@ def test_what_is_read_from_the_table_is_as_it_was_whatever_the_order_of_its_entr
     again = WaitingRoom(cast("Any", FakeTable(dict(reversed(table.items())))))
     again.load()
 
-    assert (len(again), again.has("c7"), again.next_due(any_company)) == (3, True, NOW + timedelta(seconds=3))
+    assert (len(again), again.has("c7"), again.next_due(any_company, NOW)) == (3, True, NOW + timedelta(seconds=3))
     assert turns(again, NOW + timedelta(seconds=9)) == ["c5", "c7", "c6"]
 
 
@@ -106,27 +106,38 @@ def test_a_room_is_full_at_its_limit() -> None:
     assert room.is_full
 
 
+def test_a_clock_that_was_set_back_lets_nobody_wait_for_it() -> None:
+    late = waiting(1, "A", due_in=60)
+    put_off = waiting(2, "B", due_in=60).model_copy(update={"put_off_at": NOW + timedelta(seconds=1)})
+    room, before = room_of(late, put_off), NOW - timedelta(hours=1)
+
+    assert room.next_due(any_company, NOW + timedelta(seconds=2)) == NOW + timedelta(seconds=60)
+    assert room.next_due(any_company, before) == before
+    head = room.take_turn(any_company, before)
+    assert head is not None
+    assert room.companions(head, before, 9) == [put_off if head is late else late]
+
+
 def test_the_breaker_opens_for_different_accounts_only() -> None:
-    breaker = Breaker(BackOff(first=1, longest=4, jitter=0))
+    breaker = Breaker(BackOff(first=1, longest=4, jitter=0), lambda: 1000.0)
     for _ in range(10):
-        breaker.unanswered("A", NOW, "time-out")
+        breaker.unanswered("A", "time-out")
     assert not breaker.is_open
 
     for number in range(ACCOUNTS_IN_A_ROW - 1):
-        breaker.unanswered(f"B{number}", NOW, "time-out")
-    assert (breaker.is_open, breaker.until) == (True, NOW + timedelta(seconds=1))
+        breaker.unanswered(f"B{number}", "time-out")
+    assert (breaker.is_open, breaker.left) == (True, 1)
 
 
 def test_probes_come_less_and_less_often_and_some_with_a_new_command_until_one_is_answered() -> None:
-    breaker = Breaker(BackOff(first=1, longest=4, jitter=0))
+    breaker = Breaker(BackOff(first=1, longest=4, jitter=0), lambda: 1000.0)
     for number in range(ACCOUNTS_IN_A_ROW):
-        breaker.unanswered(f"A{number}", NOW, "503")
+        breaker.unanswered(f"A{number}", "503")
     waits, wants = [], []
     for _ in range(PROBES_PER_COMMAND):
         wants.append(breaker.wants_command)
-        breaker.unanswered("A0", NOW, "503")
-        assert breaker.until is not None
-        waits.append((breaker.until - NOW).total_seconds())
+        breaker.unanswered("A0", "503")
+        waits.append(breaker.left)
 
     assert (waits, wants) == ([2, 4, 4, 4], [False, False, False, True])
     breaker.answered()
