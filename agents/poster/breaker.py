@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import structlog
 
-from agents.poster.doubts import steady_seconds
 from agents.poster.metrics import SYSTEM_DOWN
+from streams.clocks import steady_seconds
 from streams.systems.retry import BackOff
 
 ACCOUNTS_IN_A_ROW = 3

@@ -23,7 +23,7 @@ from agents.poster.decision import (
     decide,
     first_step,
 )
-from agents.poster.doubts import Doubts, Moment, steady_seconds
+from agents.poster.doubts import Doubts, Moment
 from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
 from agents.poster.pauses import PostingPausedError
 from agents.poster.rates import Rates
@@ -46,6 +46,7 @@ from schemas.topics import TopicNames
 from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
 from streams.accounting.conversion import Rate, convert
 from streams.accounting.money import decimals
+from streams.clocks import steady_seconds
 from streams.settings import IfsSettings
 from streams.systems.ifs.basics import Company
 from streams.systems.ifs.client import IfsClient

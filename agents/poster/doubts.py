@@ -6,16 +6,11 @@ processes have seen pass: from the sending in the process that sent it; in the n
 and on top of it what the waiting room kept of the age before.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-
-def steady_seconds() -> float:
-    """Return seconds from some beginning that only ever run: also while the machine sleeps, where its system tells."""
-    boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
+from streams.clocks import steady_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from agents.poster.batching import Batching, Results
 from agents.poster.breaker import Breaker
 from agents.poster.budget import RecordedBudget
 from agents.poster.carrying import Carrying, Delayed, Task
-from agents.poster.doubts import steady_seconds
 from agents.poster.metrics import BACKLOG, OUTCOMES, WAITING
 from agents.poster.pace import PaceRecord
 from agents.poster.pauses import Pauses
@@ -26,6 +25,7 @@ from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.accounting.commands import check_command
+from streams.clocks import steady_seconds
 from streams.log.messages import dead_letter, trace_text
 from streams.posting_control import EVERY_COMPANY
 from streams.settings import IfsSettings

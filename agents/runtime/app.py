@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import logging
-import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from agents.runtime.table import DEFAULT_LARGEST_RECORD_BYTES, StateTable
 from agents.runtime.timing import Timing
 from agents.runtime.window import Handler, KeyOf, Window
 from schemas.errors import SettingsError, TopicsError
+from streams.clocks import steady_seconds
 from streams.log.producer import LogProducer
 from streams.settings import KafkaSettings
 
@@ -150,7 +150,7 @@ class StreamApp:
         if self._faust is None:
             return float("inf")
         heartbeat_at = self._faust.consumer._thread.heartbeat_at  # noqa: SLF001 - a service inside Faust's consumer
-        return time.monotonic() - heartbeat_at if heartbeat_at else float("inf")
+        return steady_seconds() - heartbeat_at if heartbeat_at else float("inf")
 
     def assigned_partitions(self, topic: str) -> frozenset[int]:
         """Return the partitions of a topic that are handled here."""

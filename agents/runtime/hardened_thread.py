@@ -1,7 +1,6 @@
 """Faust's consumer thread, hardened: it owns the aiokafka consumer and reads only what it is asked for."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerStoppedError
 
 from agents.runtime.failure import ExitCode, end_process
+from streams.clocks import steady_seconds
 from streams.log.connection import connection_options
 from streams.log.groups import heeding_errors_of_offsets
 from streams.log.leaderless import rest_without_leader
@@ -30,7 +30,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """Runs the consumer in a thread of its own, so that heartbeats go out while the main loop works."""
 
     heartbeat_at: float = 0.0
-    """When the group coordinator last confirmed this member, on the monotonic clock."""
+    """When the group coordinator last confirmed this member, by `steady_seconds`."""
 
     async def on_start(self) -> None:
         """Start the consumer, note every confirmed heartbeat, and end with the first error that no rejoin can mend."""
@@ -43,7 +43,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         beat = coordinator._do_heartbeat  # noqa: SLF001
 
         async def noted_heartbeat() -> bool:
-            sent_at = time.monotonic()
+            sent_at = steady_seconds()
             confirmed: bool = await beat()
             if confirmed:
                 self.heartbeat_at = sent_at
@@ -137,7 +137,7 @@ class HardenedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """Take the assignment, which the coordinator has just confirmed this member with."""
-        self.heartbeat_at = time.monotonic()
+        self.heartbeat_at = steady_seconds()
         await super().on_partitions_assigned(assigned, generation_id)
 
     def verify_event_path(self, now: float, tp: TopicPartition) -> None:

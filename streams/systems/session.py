@@ -2,7 +2,6 @@
 
 import math
 import socket
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -13,6 +12,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from schemas.errors import RefusedError, TroubleError, UnauthorizedError, UncertainError
+from streams.clocks import steady_seconds
 from streams.systems.bodies import TooLargeError, read_body, read_json, write_json
 from streams.systems.budget import RateBudget, Slots
 from streams.systems.tokens import TokenSource
@@ -182,7 +182,7 @@ class HttpSession:
         if json is not None:
             data, sent_headers = write_json(json), {"Content-Type": "application/json", **sent_headers}
         seconds = timeout or self._total_timeout
-        leave_by = math.inf if leaves_within is None else time.monotonic() + leaves_within
+        leave_by = math.inf if leaves_within is None else steady_seconds() + leaves_within
         for is_repeat in (False, True):
             if is_repeat and before_repeat:
                 await before_repeat()
@@ -230,7 +230,7 @@ class HttpSession:
             if self._budget:
                 await self._budget.acquire()
             lost = UncertainError if is_write else TroubleError
-            left = leave_by - time.monotonic()
+            left = leave_by - steady_seconds()
             if left <= 0:
                 raise TroubleError(f"not sent to {self.name}: a token or a place for it came too late")
             timeout = aiohttp.ClientTimeout(total=seconds, connect=min(self._connect_timeout, left))

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from pydantic import SecretStr
 
-from agents.poster.doubts import steady_seconds
 from agents.poster.pauses import Pauses
 from agents.poster.poster import Poster
 from deploy.sandbox.ifs.app import create_app
@@ -29,6 +28,7 @@ from schemas.vouchers import (
     VoucherRejected,
     VoucherRow,
 )
+from streams.clocks import steady_seconds
 from streams.log.messages import Message
 from streams.settings import IfsSettings
 from streams.systems.budget import RateBudget

@@ -13,7 +13,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+import streams.systems.session
 from schemas.errors import RefusedError, TroubleError, UnauthorizedError, UncertainError, UnreadableError
+from streams.clocks import steady_seconds
 from streams.systems.bodies import read_json, write_json
 from streams.systems.budget import RateBudget
 from streams.systems.session import TOO_LARGE, HttpSession
@@ -353,3 +355,21 @@ def test_numbers_are_read_by_their_text() -> None:
 def test_what_has_no_json_form_is_not_written(value: object) -> None:
     with pytest.raises(TypeError):
         write_json([value])
+
+
+async def test_what_must_leave_soon_does_not_leave_after_the_machine_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    posts: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        posts.append(request)
+        return web.Response()
+
+    async def asleep(_: Tokens) -> str:
+        monkeypatch.setattr(streams.systems.session, "steady_seconds", lambda: steady_seconds() + 300)
+        return "token"
+
+    async with session_to(handler) as session:
+        monkeypatch.setattr(Tokens, "token", asleep)
+        with pytest.raises(TroubleError, match="not sent"):
+            await session.request("POST", "x", is_write=True, leaves_within=30)
+    assert posts == []
