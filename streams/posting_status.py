@@ -1,6 +1,7 @@
 """How posting stands: what is paused, what is still to be carried out, and when that will be done."""
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from streams.systems.ifs.service import budget_of
 
 REQUESTS_PER_BATCH = 2
 """One look and one POST; what is read beside them is kept for minutes."""
+USED_SHARE = 0.9
+"""Of the limit; whoever reaches less is slowed down by something else."""
 PACE_COUNTS_FOR = timedelta(minutes=15)
 """How long what the poster wrote down of its pace is taken for true: a learnt limit comes back in less."""
 
@@ -36,7 +39,20 @@ class Pace(Model):
 
     def seconds_for(self, commands: int, limit: int) -> float:
         """Return how long so many commands take, were nothing new to come."""
-        return commands * self.requests_per_voucher * 60.0 / self.reached_per_minute(limit)
+        return commands * self.requests_per_voucher * max(60.0 / limit, self.seconds_per_request)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many commands have no outcome, and how many of them are held until a person lets posting go on."""
+
+    commands: int
+    held: int
+
+    def seconds_until_clear(self, pace: Pace, limit: int) -> float | None:
+        """Return how long those take that go on; None where all are held, for nothing would ever be done."""
+        goes_on = self.commands - self.held
+        return None if self.commands and not goes_on else pace.seconds_for(goes_on, limit)
 
 
 class _Entry(BaseModel):
@@ -61,6 +77,8 @@ class PostingStatus(Model):
     """The configured limit less the reserve."""
     reached_per_minute: int
     """What is reached of the limit with one request at a time, as quickly as IFS answered lately."""
+    ifs_is_slow: bool
+    """IFS answers so slowly that less is reached than the limit allows."""
     requests_per_voucher: float
     """As it was lately; where nothing was posted lately, as it is with full batches."""
     seconds_until_clear: float | None
@@ -108,9 +126,9 @@ def status_of(
     """
     backlog = not_taken + waiting.total()
     held = sum(many for company, many in waiting.items() if book.pause_of(company))
-    goes_on = 0 if book.pause_of_all else backlog - held
     limit = min(pace.requests_per_minute, configured)
-    seconds = None if backlog and not goes_on else pace.seconds_for(goes_on, limit)
+    reached = pace.reached_per_minute(limit)
+    seconds = Backlog(backlog, backlog if book.pause_of_all else held).seconds_until_clear(pace, limit)
     return PostingStatus(
         paused=tuple(book.pauses),
         backlog=backlog,
@@ -118,7 +136,8 @@ def status_of(
         held=held,
         requests_per_minute=limit,
         configured_per_minute=configured,
-        reached_per_minute=pace.reached_per_minute(limit),
+        reached_per_minute=reached,
+        ifs_is_slow=reached < USED_SHARE * limit,
         requests_per_voucher=pace.requests_per_voucher,
         seconds_until_clear=seconds,
         clear_at=None if seconds is None else now + timedelta(seconds=seconds),

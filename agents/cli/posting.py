@@ -14,9 +14,6 @@ from schemas.requests import PostingPaused, PostingResumed
 from streams.posting_control import EVERY_COMPANY, control_message
 from streams.posting_status import PostingStatus, posting_status, read_pauses
 
-USED = 0.9
-"""Share of the limit; whoever reaches less is slowed down by something else."""
-
 company_option = click.option("--company", default=EVERY_COMPANY, help="One company only; otherwise every one.")
 
 
@@ -92,9 +89,7 @@ def _learnt(found: PostingStatus) -> str:
 
 
 def _slow(found: PostingStatus) -> str:
-    if found.reached_per_minute > USED * found.requests_per_minute:
-        return ""
-    return f"; IFS answers so slowly that {found.reached_per_minute:,} are reached"
+    return f"; IFS answers so slowly that {found.reached_per_minute:,} are reached" if found.ifs_is_slow else ""
 
 
 def _order(kind: type[PostingPaused], company: str, reason: str, actor: str) -> None:

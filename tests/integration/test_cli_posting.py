@@ -6,12 +6,14 @@ import json
 import pytest
 
 from agents.poster.pauses import Pauses
+from agents.poster.state import written
 from schemas.base import utc_now
 from schemas.requests import PostingPaused
-from schemas.topics import CONTROL, VOUCHER_COMMAND
+from schemas.topics import CONTROL, POSTING_PACE, VOUCHER_COMMAND
 from streams.log.messages import Message
 from streams.log.sending import send_all
 from streams.posting_control import control_message
+from streams.posting_status import Pace
 from tests.support.projecting import Cluster, ZuoraIfs
 from tests.support.waiting import eventually
 
@@ -57,6 +59,11 @@ def test_the_backlog_is_what_the_poster_has_not_acknowledged(zuora_ifs: ZuoraIfs
     told = json.loads(zuora_ifs("posting", "status", "--json"))
     assert (told["backlog"], told["waiting"], told["requestsPerMinute"]) == (95, 1, 950)
     assert told["secondsUntilClear"] == 12.0
+    pace = Pace(requests_per_minute=950, requests_per_voucher=2.0, seconds_per_request=1.5, at=utc_now())
+    slow = Message(changelog, POSTING_PACE.encode(), written(pace))
+    asyncio.run(send_all(cluster.kafka, [slow], client_id="test"))
+    assert json.loads(zuora_ifs("posting", "status", "--json"))["ifsIsSlow"]
+    assert "950 requests a minute; IFS answers so slowly that 40 are reached" in zuora_ifs("posting", "status")
     zuora_ifs("posting", "pause", "--company", "10", "--reason", "x")
     assert "; 1 of paused companies not counted" in zuora_ifs("posting", "status")
     assert zuora_ifs("posting", "pause", "--reason", "x")

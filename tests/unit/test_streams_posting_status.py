@@ -63,7 +63,7 @@ def pace(per_minute: int = 950, per_voucher: float = 2.0, each: float = 0.0) -> 
         (38_000, 0, pace(950, 0.04), 96.0),
         (475, 0, pace(each=0.01), 60.0),
         (475, 0, pace(each=2.0), 1_900.0),
-        (1, 0, pace(each=600.0), 120.0),
+        (1, 0, pace(each=600.0), 1_200.0),
     ],
 )
 def test_the_backlog_takes_what_its_vouchers_take_at_the_limit_that_holds(
@@ -93,6 +93,14 @@ def test_what_waits_of_a_paused_company_is_in_the_backlog_and_in_no_time_until_i
 def test_an_ifs_that_answers_slowly_is_told_as_what_is_reached() -> None:
     status = status_of(PauseBook(), 475, Counter(), pace(each=2.0), configured=950, now=NOW)
     assert (status.requests_per_minute, status.reached_per_minute) == (950, 30)
+
+
+@pytest.mark.parametrize(("each", "reached", "is_slow"), [(0.0, 950, False), (0.07, 857, False), (0.08, 750, True)])
+def test_ifs_is_told_to_be_slow_where_much_less_is_reached_than_the_limit_allows(
+    each: float, reached: int, *, is_slow: bool
+) -> None:
+    status = status_of(PauseBook(), 475, Counter(), pace(each=each), configured=950, now=NOW)
+    assert (status.reached_per_minute, status.ifs_is_slow) == (reached, is_slow)
 
 
 def test_a_limit_that_was_learnt_above_what_is_configured_by_now_does_not_count() -> None:

@@ -9,11 +9,10 @@ function amount(posting) {
   const first = `Vouchers still to be posted: ${number.format(posting.backlog)}${waiting}.`;
   if (!posting.clearAt) return `${first} Nothing is posted until a person lets posting go on.`;
   const learnt = posting.requestsPerMinute < posting.configuredPerMinute ? ", which is as many as IFS takes now" : "";
-  const slow = posting.reachedPerMinute < 0.9 * posting.requestsPerMinute;
   const limit = `${number.format(posting.requestsPerMinute)} requests a minute${learnt}`;
-  const pace = slow ? `${number.format(posting.reachedPerMinute)} requests a minute, for IFS answers slowly` : limit;
+  const reached = `${number.format(posting.reachedPerMinute)} requests a minute, for IFS answers slowly`;
   const held = posting.held ? ` Not counted: ${number.format(posting.held)} of companies that are paused.` : "";
-  return `${first} Done at about ${time.format(new Date(posting.clearAt))} UTC, at ${pace}, if nothing new comes.${held}`;
+  return `${first} Done at about ${time.format(new Date(posting.clearAt))} UTC, at ${posting.ifsIsSlow ? reached : limit}, if nothing new comes.${held}`;
 }
 
 function pause(one) {
