@@ -206,7 +206,7 @@ class Bookkeeper:
         if decision is None or before is None:
             return
         followed: Decision | None
-        if isinstance(outcome, VoucherReversed):
+        if isinstance(outcome, VoucherReversed) and not outcome.shadow:
             followed, cause = await self._after_reversal(partition, decision.state), event_name(event)
         elif decision.state.pending_offset is not None:
             followed, cause = await self._after_pending(partition, decision.state)

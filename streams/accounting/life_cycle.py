@@ -22,8 +22,8 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     # A refused reversal leaves its record changed after posting.
     Status.POSTING: IN_LEDGER | {Status.REJECTED, Status.UNCERTAIN},
     Status.UNCERTAIN: IN_LEDGER | {Status.REJECTED, Status.POSTING},
-    # A payment's change of U is sent, or held, by itself.
-    Status.POSTED: frozenset({Status.CHANGED_AFTER_POSTING, Status.READY, Status.MAPPING_MISSING}),
+    # A payment's change of U is sent, or held, by itself. What was posted in shadow mode alone stands nowhere.
+    Status.POSTED: _EVALUATED | {Status.CHANGED_AFTER_POSTING},
     # What stands in IFS and only lacked a change of U: Zuora may take that change back.
     Status.MAPPING_MISSING: _EVALUATED | IN_LEDGER | {Status.SETTLED_BY_HAND},
     Status.CAPTURED: _EVALUATED | {Status.SETTLED_BY_HAND},

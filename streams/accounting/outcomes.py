@@ -16,7 +16,7 @@ from schemas.vouchers import (
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
 from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
 from streams.accounting.evaluation import ZERO_AMOUNT
-from streams.accounting.record_state import RecordState, Standing
+from streams.accounting.record_state import SHADOW, RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import reverse
 from streams.accounting.settling import settle
@@ -55,6 +55,8 @@ def remember(state: RecordState | None, outcome: Outcome, offset: int) -> Record
     match outcome:
         case VoucherRejected():
             return _refused(known, outcome)
+        case VoucherPosted(shadow=True):
+            return _rehearsed(known, outcome)
         case VoucherReversed():
             return _reversed(known, outcome)
     return _posted(known, outcome, offset)
@@ -130,15 +132,20 @@ def _reversed(known: RecordState, reversal: VoucherReversed) -> RecordState:
     )
 
 
+def _rehearsed(known: RecordState, told: VoucherPosted) -> RecordState:
+    """In shadow mode nothing happened in IFS: what stands there stands as it was, and of what it was."""
+    if isinstance(told, VoucherReversed):
+        status, reason = Status.CHANGED_AFTER_POSTING, f"{SHADOW}: {told.reverses_reference} is not reversed"
+        return replace(known, status=status, reason=reason, correction=None, correction_date=None)
+    return replace(known, status=known.status_in_ledger, reason=SHADOW)
+
+
 def _posted(known: RecordState, posted: VoucherPosted, offset: int) -> RecordState:
-    standing = known.standing
-    if not posted.shadow:  # in shadow mode nothing stands anywhere
-        standing = (*(one for one in standing if one.reference != posted.reference), Standing(offset, posted.reference))
+    others = (one for one in known.standing if one.reference != posted.reference)
     told = replace(
         known,
-        reason="shadow" if posted.shadow else None,
-        reference=posted.reference,
-        standing=standing,
+        reason=None,
+        standing=(*others, Standing(offset, posted.reference)),
         posted_fingerprint=posted.fingerprint,
         rate=(
             posted.company_currency,
@@ -157,8 +164,8 @@ def _time_of(outcome: Outcome) -> datetime:
 
 
 def _with_number(vouchers: tuple[dict[str, Any], ...], posted: VoucherPosted) -> tuple[dict[str, Any], ...]:
-    """Add the voucher's number, once; in shadow mode it has none."""
-    if posted.shadow or posted.accounting_year is None or posted.voucher_no is None:
+    """Add the voucher's number, once."""
+    if posted.accounting_year is None or posted.voucher_no is None:
         return vouchers
     number = VoucherNumber(
         company=posted.company,

@@ -9,6 +9,9 @@ import orjson
 from schemas.base import Status
 from schemas.vouchers import VoucherNumber
 
+SHADOW = "shadow"
+"""The reason of a record whose newest voucher is one of shadow mode: it stands nowhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

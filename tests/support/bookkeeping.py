@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from agents.bookkeeper.beginning import Beginning
 from agents.bookkeeper.bookkeeper import Bookkeeper
@@ -62,6 +62,7 @@ class World:
         self.refuse_from: int | None = None
         """How many vouchers IFS posts before it refuses all that come after."""
         self.now = NOW
+        self.mode: Literal["live", "shadow"] = "live"
         self._answered = 0
         self._is_answering = True
         self.bookkeeper = self._new()
@@ -72,7 +73,7 @@ class World:
             names=NAMES,
             tables=tables,
             partitions=PARTITIONS,
-            ifs=IfsSettings(user_group="INT"),
+            ifs=IfsSettings(user_group="INT", mode=self.mode),
             read_values=self.log.read,
             clock=lambda: self.now,
         )
@@ -90,6 +91,11 @@ class World:
         self.refused.clear()
         for own in (NAMES.working(name) for name in (topics.HANDED_OVER, topics.CHART_COPY, topics.RELEASE)):
             self.log.topics.pop(own, None)  # they begin with the app id
+        await self.start()
+
+    async def switch(self, mode: Literal["live", "shadow"]) -> None:
+        """Stop everything and start it again in another mode."""
+        self.mode = mode
         await self.start()
 
     @asynccontextmanager
@@ -213,10 +219,12 @@ class World:
         return True
 
     def _posted(self, command: PostVoucher | ReverseVoucher, subject: dict[str, Any]) -> VoucherPosted:
+        shadow = self.mode == "shadow"
         told = subject | {
             "voucher_type": command.voucher_type,
-            "accounting_year": 2026,
-            "voucher_no": len(self.posted) + 1,
+            "accounting_year": None if shadow else 2026,
+            "voucher_no": None if shadow else len(self.posted) + 1,
+            "shadow": shadow,
             "voucher_date": command.voucher_date,
             "currency": command.currency,
             "company_currency": command.currency,
@@ -237,9 +245,9 @@ class World:
         return list(once.values())
 
     def net(self) -> dict[str, Decimal]:
-        """Return the ledger's net per account, debit positive, without what is zero."""
+        """Return the ledger's net per account, debit positive, without what is zero; a rehearsal is not in it."""
         sums: Counter[str] = Counter()
-        for posted in self.posted.values():
+        for posted in (one for one in self.posted.values() if not one.shadow):
             for row in posted.rows:
                 sums[row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))  # type: ignore[assignment]
         return {name: Decimal(amount) for name, amount in sums.items() if amount}
