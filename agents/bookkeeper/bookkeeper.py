@@ -20,14 +20,14 @@ from schemas.requests import CorrectionRequested, ReplayRequested, Request, Sett
 from schemas.topics import TopicNames
 from schemas.vouchers import NothingToPost, PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.bookkeeping import take_document, take_over, take_pending, take_unreadable
-from streams.accounting.decisions import Arrival, Asking, Decision
+from streams.accounting.decisions import Arrival, Asking, Decision, Held
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import release
 from streams.accounting.waiting import Running
-from streams.accounting.wishes import handled, take_correction, take_refetch, take_replay, take_settlement
+from streams.accounting.wishes import handled, refused, take_correction, take_refetch, take_replay, take_settlement
 from streams.log.messages import Origin, dead_letter, header_text, key_text
 from streams.log.partitions import check_partition
 from streams.log.producer import record_bytes
@@ -257,6 +257,16 @@ class Bookkeeper:
         if state.handed_to is not None:  # a line in its history from here would hide what the other account tells
             raise UnreadableError(f"{wish.record_id} belongs to Zuora account {state.handed_to} now: ask again")
         held = partition.held(wish.account_id, wish.record_id)
+        try:
+            return await self._granted(partition, state, held, wish, name)
+        except UnreadableError as error:  # whoever asked looks at the record, not at the dead letters
+            if not state.document_event:  # known from its outcome alone: there is nothing yet that a line could tell
+                raise
+            return refused(state, held, wish, str(error))
+
+    async def _granted(
+        self, partition: Partition, state: RecordState, held: Held | None, wish: Request, name: str
+    ) -> Decision:
         match wish:
             case ReplayRequested(refetch=True):
                 return take_refetch(state, held, wish, name)

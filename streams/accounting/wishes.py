@@ -20,6 +20,7 @@ from streams.accounting.settling import GONE, follow_in_ledger, settle
 REMEMBERED_REQUESTS = 8
 REPLAYABLE = frozenset({Status.MAPPING_MISSING, Status.REJECTED, Status.SETTLED_BY_HAND})
 """What a replay evaluates anew from the logged document; all others it leaves alone, or they are fetched."""
+_NAMES = {ReplayRequested: "replay", CorrectionRequested: "correction", SettlementRecorded: "settlement"}
 
 
 def take_replay(
@@ -91,6 +92,12 @@ def take_settlement(
     known = with_settled_unapplied(state, document)
     waits_no_more = replace(known, awaited_by=None, awaited_date=None)  # a fetch asked for before undoes nothing
     return moved(waits_no_more, Status.SETTLED_BY_HAND, at, reason=_by_hand(wish))
+
+
+def refused(state: RecordState, held: Held | None, wish: Request, reason: str) -> Decision:
+    """Leave a record as it is whose newest document cannot be read, and tell whoever asked why nothing was done."""
+    advice = "mend it in Zuora, then replay it with a fresh fetch"
+    return noted(state, held, f"{_NAMES[type(wish)]} refused: its newest document cannot be read ({reason}); {advice}")
 
 
 def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, answered: bool) -> RecordState | None:

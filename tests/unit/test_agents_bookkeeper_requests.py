@@ -168,6 +168,47 @@ async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters
     assert isinstance(decode_any(dead.headers, dead.value), ReplayRequested)
 
 
+@pytest.mark.parametrize(
+    ("posted_before", "kind", "said"),
+    [
+        (False, ReplayRequested, "replay"),
+        (True, ReplayRequested, "replay"),
+        (True, CorrectionRequested, "correction"),
+        (True, SettlementRecorded, "settlement"),
+    ],
+)
+async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(
+    posted_before: bool,  # noqa: FBT001
+    kind: type[Any],
+    said: str,
+) -> None:
+    world = await mapped_world()
+    if posted_before:
+        capture(world, invoice(1, "A"))
+        await world.settle()
+    capture(world, unreadable(invoice(1, "A")))
+    await world.settle()
+    if not posted_before:
+        ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+        await world.settle()
+    before, commands = world.history("Invoice:inv-1")[-1], len(world.commands())
+
+    more = {
+        CorrectionRequested: {"posted_fingerprint": before.posted_fingerprint or "", "document_fingerprint": ""},
+        SettlementRecorded: {"voucher": "10/M/2026/4712"},
+    }
+    ask(world, "Invoice:inv-1", kind, **more.get(kind, {}))
+    await world.settle()
+
+    told = world.history("Invoice:inv-1")[-1]
+    assert (told.status, told.reason, told.actor) == (before.status, before.reason, "eva")
+    assert told.note == (
+        f"{said} refused: its newest document cannot be read (amount: not a decimal number); "
+        "mend it in Zuora, then replay it with a fresh fetch"
+    )
+    assert (len(world.commands()), world.log.all(NAMES.public(topics.DEAD_LETTER))) == (commands, [])
+
+
 async def test_the_same_content_again_after_posting_is_seen_again() -> None:
     world = await mapped_world()
     capture(world, card_payment("500.00"))
