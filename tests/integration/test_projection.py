@@ -19,13 +19,6 @@ from streams.settings import KafkaSettings
 from tests.support.projecting import Cluster, cluster_of, step
 
 
-@pytest.fixture
-async def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    await made.make_topics()
-    return made
-
-
 async def bring_up(cluster: Cluster, path: Path, *topics: str) -> ReadModel:
     with Store(path) as store:
         names = cluster.names

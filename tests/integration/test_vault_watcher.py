@@ -83,13 +83,6 @@ async def gets_a_token(tokens: TokenSource) -> bool:
         return False
 
 
-@pytest.fixture
-async def cluster(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Cluster:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path)
-    await made.make_topics()
-    return made
-
-
 async def test_a_changed_secret_is_taken_up_by_who_has_tokens_already(cluster: Cluster) -> None:
     async with running_ifs(client_secret=FIRST) as ifs:
         settings = with_far_side(cluster, ifs.url)
