@@ -31,7 +31,6 @@ from agents.runtime import Event, StateTable, StreamApp, Timing, Work, run_proce
 from agents.serving import add_probes, run, start_site
 from agents.tls import server_tls
 from schemas import topics
-from schemas.base import utc_now
 from schemas.credentials import System
 from schemas.topics import TABLES, TopicNames, TopicSpec
 from streams.log.groups import refuse_second_app
@@ -197,9 +196,8 @@ async def poster(wiring: Wiring) -> StreamApp:
     )
     retries = names.working(topics.POSTING_RETRY)
     ticker = Ticker(
-        next_due=lambda: agent.next_due,
+        seconds_until_due=lambda: agent.seconds_until_due,
         append=lambda: wiring.producer.send_and_confirm(retries, key=TICK, value=b"{}", partition=0),
-        clock=utc_now,
     )
 
     async def on_events(taken: Sequence[tuple[Event, Work]]) -> None:

@@ -79,7 +79,7 @@ class Poster:
         ifs.service.before_request = lambda: self._pauses.demand(self._company)
         ifs.service.on_admitted = self._record_in_time
         self._budget = RecordedBudget(ifs.service, commands, clock)
-        self._room = WaitingRoom(waiting, most=most_waiting)
+        self._room = WaitingRoom(waiting, clock=clock, steady=steady, most=most_waiting)
         self._breaker = Breaker(back_off or BackOff(), steady)
         self._road = Road()
         batch_size = settings.batch_size if settings.posting == "voucher-set" else 1
@@ -132,12 +132,11 @@ class Poster:
             log.info("commands wait from before", commands=len(self._room))
 
     @property
-    def next_due(self) -> datetime | None:
-        """When somebody in the room is to be tried again; None if nobody is, or nobody may."""
-        now = self._clock()
-        if self._pauses.all_paused or (due := self._room.next_due(self._may_post, now)) is None:
+    def seconds_until_due(self) -> float | None:
+        """In how many seconds somebody in the room is to be tried again; None if nobody is, or nobody may."""
+        if self._pauses.all_paused or (left := self._room.seconds_until_due(self._may_post)) is None:
             return None
-        return now + timedelta(seconds=self._breaker.left) if self._breaker.is_open else due
+        return self._breaker.left if self._breaker.is_open else left
 
     async def _take(self, event: Event, work: Work) -> None:
         """Handle a tick; put a command on the road, unless it cannot be read or is another app's."""
@@ -247,17 +246,14 @@ class Poster:
             elif not self._room.is_full:
                 return
             elif not await self._retry_next(work):
-                now = self._clock()
-                due = self._room.next_due(self._may_post, now)
-                await self._pauses.changed((due - now).total_seconds() if due else None)
+                await self._pauses.changed(self._room.seconds_until_due(self._may_post))
 
     async def _retry_next(self, work: Work, *, probe: bool = False) -> bool:
         """Try those again whose turn it is; False if it is nobody's. A `probe` is one, and does not wait until due."""
-        now = self._clock()
-        head = self._room.take_turn(self._may_post, None if probe else now)
+        head = self._room.take_turn(self._may_post, also_early=probe)
         if head is None:
             return False
-        turn = [head] if probe else [head, *self._room.companions(head, now, self._batching.size - 1)]
+        turn = [head] if probe else [head, *self._room.companions(head, self._batching.size - 1)]
         tasks = [self._task(waiting, work) for waiting in turn]
         known = {task.command.command_id: entry for task in tasks if (entry := self._outcome(task.command))}
         for task in tasks:  # a crash came before it was let out of the room

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 
 import structlog
 
@@ -22,13 +21,11 @@ class Ticker:
     def __init__(
         self,
         *,
-        next_due: Callable[[], datetime | None],
+        seconds_until_due: Callable[[], float | None],
         append: Callable[[], Awaitable[object]],
-        clock: Callable[[], datetime],
     ) -> None:
-        self._next_due = next_due
+        self._seconds_until_due = seconds_until_due
         self._append = append
-        self._clock = clock
         self._handled = asyncio.Event()
 
     def handled(self) -> None:
@@ -43,12 +40,11 @@ class Ticker:
 
     async def _run(self) -> None:
         while True:
-            due = self._next_due()
-            if due is None or due > self._clock():
-                left = POLL_SECONDS if due is None else (due - self._clock()).total_seconds()
-                await asyncio.sleep(min(POLL_SECONDS, max(left, 0.0)))
-                continue
-            await self._tick()
+            left = self._seconds_until_due()
+            if left is None or left > 0:
+                await asyncio.sleep(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
+            else:
+                await self._tick()
 
     async def _tick(self) -> None:
         self._handled.clear()

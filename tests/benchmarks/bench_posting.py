@@ -33,7 +33,6 @@ from pydantic import SecretStr
 from agents.poster.poster import TICK, Poster
 from agents.poster.road import READ_AHEAD
 from agents.poster.state import SPENT_KEY, Spent, written
-from schemas.base import utc_now
 from schemas.vouchers import PostVoucher
 from streams.settings import IfsSettings
 from streams.systems.ifs.change_set import SHORTEST_WAIT_SECONDS
@@ -156,11 +155,11 @@ async def _drive(
             taken.append((event, LoadWork()))
             next_one += 1
         in_hand += [work for _, work in taken]
-        due = poster.next_due
-        if due and due <= utc_now():
+        left = poster.seconds_until_due
+        if left == 0:
             taken.append((FakeEvent(RETRIES, TICK, b"{}"), LoadWork()))
-        elif not in_hand and due:
-            await asyncio.sleep(min((due - utc_now()).total_seconds(), 1.0))
+        elif not in_hand and left is not None:
+            await asyncio.sleep(min(left, 1.0))
             continue
         elif not in_hand:
             break

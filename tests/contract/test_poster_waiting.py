@@ -125,9 +125,9 @@ async def test_who_waits_is_taken_up_by_the_next_poster(desk: Desk) -> None:
         assert in_room(desk) == 2
 
     async with desk.poster() as poster:
-        assert poster.next_due is None
+        assert poster.seconds_until_due is None
         await poster.before_events(frozenset({0}), cast("Any", lambda _: opened(desk)))
-        assert poster.next_due is not None
+        assert poster.seconds_until_due is not None
         await desk.until_nobody_waits(poster)
     assert references(desk.outcomes) == ["INVA1", "INVA2"]
     assert (desk.posts, one_voucher_each(desk, [of_account("A"), of_account("A", 2)])) == (2, True)
@@ -157,7 +157,7 @@ async def test_what_was_broken_off_is_read_from_the_table_again(desk: Desk) -> N
         assert room
 
         async def is_due() -> bool:
-            return poster.next_due is not None and poster.next_due <= utc_now()
+            return poster.seconds_until_due == 0
 
         await eventually(is_due)  # then A's turn comes before B's
         with pytest.raises(CrashError):
@@ -266,7 +266,7 @@ async def test_a_paused_company_waits_in_the_room_and_the_others_go_on(desk: Des
     commands = [of_account("A"), of_account("B", company="40", currency="EUR"), of_account("A", 2)]
     async with desk.poster() as poster:
         await hand_all(desk, poster, commands)
-        assert (references(desk.outcomes), in_room(desk), poster.next_due) == (["INVB1"], 2, None)
+        assert (references(desk.outcomes), in_room(desk), poster.seconds_until_due) == (["INVB1"], 2, None)
         assert desk.posts == 1
 
         desk.pauses.apply(PostingResumed(company="10", actor="ann", at=utc_now(), reason="over"))

@@ -235,8 +235,8 @@ class Desk:
         """Tick whenever somebody is due, until the waiting room is empty."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.in_room:
-                due = poster.next_due  # None while all is paused, and before a new poster has read its room
-                await asyncio.sleep(max((due - self.clock()).total_seconds(), 0.0) if due else 0.02)
+                left = poster.seconds_until_due  # None while all is paused, and before a new poster has read its room
+                await asyncio.sleep(0.02 if left is None else left)
                 await self.tick(poster, crash_at=crash_at)
 
     async def _handle(self, poster: Poster, events: Sequence[FakeEvent], crash_at: int) -> None:
