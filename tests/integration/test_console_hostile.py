@@ -22,7 +22,7 @@ from schemas.topics import MAPPING
 from streams.mapping_changes import change_message
 from tests.support.company_10 import MAPPINGS
 from tests.support.console_process import ConsoleProcess
-from tests.support.projecting import Cluster, cluster_of, step
+from tests.support.projecting import Cluster, step
 
 SECONDS = 20.0
 """After this each operation is asked once more, right and wrong, and no more: those that change wait for Kafka."""
@@ -39,9 +39,7 @@ BEARER = {"Authorization": "Bearer run-it"}
 
 
 @pytest.fixture
-def console(kafka_bootstrap: str, unique: str, tmp_path: Path) -> Iterator[ConsoleProcess]:
-    cluster: Cluster = cluster_of(kafka_bootstrap, unique, tmp_path)
-    asyncio.run(cluster.make_topics())
+def console(cluster: Cluster, tmp_path: Path) -> Iterator[ConsoleProcess]:
     steps = [
         step("Invoice:1", "posted", accountId="A1", amount="1190.00", currency="EUR"),
         step("Invoice:2", "mapping-missing", accountId="A2", missing=[{"kind": "account", "key": "A2"}]),

@@ -26,8 +26,9 @@ from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
 from streams.proposals import proposal_message
+from streams.settings import ConsoleSettings
 from tests.support.api_contract import Caller, Contract
-from tests.support.projecting import Cluster, cluster_of
+from tests.support.projecting import Cluster
 
 FILE = (
     "kind,zuora_account_id,company,match_value,gl_account,comment\n"
@@ -43,21 +44,15 @@ Command = Callable[..., Coroutine[Any, Any, str]]
 
 
 @pytest.fixture
-async def cluster(
-    monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, unique: str, tmp_path: Path
-) -> AsyncIterator[Cluster]:
-    made = cluster_of(kafka_bootstrap, unique, tmp_path, host="127.0.0.1", tokens=TOKENS)
-    made.settings = made.settings.model_copy(update={"four_eyes": True})
-    monkeypatch.setenv("ZIFS_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("ZIFS_KAFKA__TOPIC_PREFIX", f"{unique}.")
-    monkeypatch.setenv("ZIFS_APP_ID", unique)
-    monkeypatch.setenv("ZIFS_DATA_DIR", str(tmp_path / "data"))
+async def cluster(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Cluster]:
+    console = ConsoleSettings.model_validate({"host": "127.0.0.1", "tokens": TOKENS})
+    cluster.settings = cluster.settings.model_copy(update={"four_eyes": True, "console": console})
     monkeypatch.setenv("ZIFS_FOUR_EYES", "true")
-    await made.make_topics()
     # What the console logs would stand between what the commands say.
     with Store(tmp_path / "console.sqlite") as store, capture_logs():
-        feed = asyncio.ensure_future(run_feed(FeedState(), Projector(store, made.names), made.kafka, made.names))
-        yield made
+        projector = Projector(store, cluster.names)
+        feed = asyncio.ensure_future(run_feed(FeedState(), projector, cluster.kafka, cluster.names))
+        yield cluster
         feed.cancel()
         await asyncio.gather(feed, return_exceptions=True)
 
