@@ -17,6 +17,7 @@ WAITING = Gauge("zuora_ifs_poster_waiting", "Voucher commands in the waiting roo
 BACKLOG = Gauge("zuora_ifs_poster_backlog", "Voucher commands without an outcome, those in the waiting room among them")
 SECONDS_UNTIL_CLEAR = Gauge(
     "zuora_ifs_poster_seconds_until_clear",
-    "Seconds until the backlog is clear, at the limit and the requests a voucher of now, if nothing new comes",
+    "Seconds until the backlog is clear at the pace of now, if nothing new comes; paused companies are left out, "
+    "and it is +Inf while all is paused",
 )
 SYSTEM_DOWN = Gauge("zuora_ifs_poster_system_down", "1 while IFS Cloud answers nothing and no command is taken up")

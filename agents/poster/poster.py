@@ -1,6 +1,5 @@
 """The poster's agent: takes each voucher command to its outcome; what is in trouble waits beside the road."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -10,8 +9,8 @@ from agents.poster.batching import Batching, Results
 from agents.poster.breaker import Breaker
 from agents.poster.budget import RecordedBudget
 from agents.poster.carrying import Carrying, Delayed, Task
-from agents.poster.metrics import BACKLOG, OUTCOMES, WAITING
-from agents.poster.pace import PaceRecord
+from agents.poster.metrics import OUTCOMES, WAITING
+from agents.poster.pace import RECORD_EVERY_SECONDS, PaceRecord
 from agents.poster.pauses import Pauses
 from agents.poster.road import Ahead, Road
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
@@ -28,6 +27,7 @@ from streams.accounting.commands import check_command
 from streams.clocks import steady_seconds
 from streams.log.messages import dead_letter, trace_text
 from streams.posting_control import EVERY_COMPANY
+from streams.posting_status import Backlog
 from streams.settings import IfsSettings
 from streams.systems.ifs.client import IfsClient
 from streams.systems.ifs.voucher_json import Command
@@ -116,10 +116,8 @@ class Poster:
             self._road.clear()
             raise
         finally:
-            backlog = self._behind() + len(self._room)
             WAITING.set(len(self._room))
-            BACKLOG.set(backlog)
-            self._pace.tell(backlog)
+            self._pace.tell(self._backlog())
 
     async def before_events(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Take up the waiting room that a poster before us left, and the budget that it has spent."""
@@ -180,7 +178,6 @@ class Poster:
         with handling(lead):
             await self._make_way(lead)
             await self._retry_next(lead)
-            self._pace.record()
         await self._carry_new([one for one in turn if not await self._follows(one)])
         if not lead.is_handled:
             await lead.confirmed()  # it stays on the road; what it wrote for those in the room is not to wait for it
@@ -235,7 +232,8 @@ class Poster:
         """Return when a new command may be taken up: not while all is paused, IFS is down, or the room is full."""
         while True:
             if self._pauses.all_paused:
-                await self._pauses.changed()
+                self._pace.tell(self._backlog())
+                await self._pauses.changed(RECORD_EVERY_SECONDS)
             elif left := self._breaker.left:
                 await self._pauses.changed(left)
             elif self._breaker.is_open:
@@ -286,10 +284,10 @@ class Poster:
         if not tasks:
             return {}
         self._company, self._in_hand = tasks[0].command.company, tasks[0].work
-        answered, requests, began = self._service.answered, self._service.requests, time.monotonic()
-        results = await self._batching.carry(tasks)
-        ended = sum(not isinstance(result, Delayed) for result in results.values())
-        self._pace.carried(self._service.requests - requests, ended, time.monotonic() - began)
+        answered = self._service.answered
+        with self._pace.turn() as turn:
+            results = await self._batching.carry(tasks)
+            turn.outcomes = sum(not isinstance(result, Delayed) for result in results.values())
         is_answered = self._service.answered > answered
         if is_answered:
             self._breaker.answered()
@@ -307,11 +305,19 @@ class Poster:
         return results
 
     async def _record_in_time(self) -> None:
-        """Let what is spent be known to a successor also where one command takes many requests."""
-        if self._budget.is_behind and self._in_hand:
-            with handling(self._in_hand):
+        """Tell a successor what is spent, and people the pace, also where one command takes many requests."""
+        if self._in_hand is None:
+            return
+        with handling(self._in_hand):
+            if self._pace.record():
+                self._pace.tell(self._backlog())
+            if self._budget.is_behind:
                 await self._budget.record(at_once=True)
                 await self._in_hand.confirmed()
+
+    def _backlog(self) -> Backlog:
+        commands = self._behind() + len(self._room)
+        return Backlog(commands, commands if self._pauses.all_paused else self._room.count(self._pauses.holds))
 
     def _note(self, task: Task, outcome: Outcome) -> None:
         with handling(task.work):

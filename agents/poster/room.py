@@ -6,6 +6,7 @@ only who waits, until when, and in which order; the rest is in the table.
 
 import heapq
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +99,8 @@ class WaitingRoom:
         self._lines: dict[str, list[tuple[float, int, str]]] = {}
         """Of each company a heap of the first of its accounts: due, offset, command id. What has changed since stays in
         it until it comes up; then it is not `_is_in_line` any more."""
+        self._companies: Counter[str] = Counter()
+        """How many wait of each."""
         self._bytes = 0
         self._served: dict[str, int] = {}
         self._turns = 0
@@ -132,6 +135,7 @@ class WaitingRoom:
         self._accounts.clear()
         self._places.clear()
         self._lines.clear()
+        self._companies.clear()
         self._bytes = 0
         self.is_loaded = False
 
@@ -142,6 +146,10 @@ class WaitingRoom:
     def has_account(self, account_id: str) -> bool:
         """Tell whether a command of an account waits: later ones must follow it."""
         return account_id in self._accounts
+
+    def count(self, is_meant: Callable[[str], bool]) -> int:
+        """Return how many commands wait of the companies meant."""
+        return sum(many for company, many in self._companies.items() if is_meant(company))
 
     def put(self, entry: Waiting, command: bytes) -> None:
         """Let a command wait, behind those of its account."""
@@ -162,6 +170,7 @@ class WaitingRoom:
         del self._table[WAITING_ENTRY + entry.command_id]
         del self._table[_COMMAND + entry.command_id]
         place = self._places.pop(entry.command_id)
+        self._companies[place.company] -= 1
         self._bytes -= place.size
         queue = self._accounts[place.account_id]
         del queue[queue.index(place, bisect_left(queue, place.offset, key=_offset))]
@@ -236,6 +245,7 @@ class WaitingRoom:
         queue = self._accounts.setdefault(entry.account_id, [])
         insort(queue, place, key=_offset)
         self._places[entry.command_id] = place
+        self._companies[entry.company] += 1
         if queue[0] is place:
             self._line_up(queue)
 

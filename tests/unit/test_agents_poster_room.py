@@ -225,3 +225,13 @@ def test_probes_come_less_and_less_often_and_some_with_a_new_command_until_one_i
     assert (waits, wants) == ([2, 4, 4, 4], [False, False, False, True])
     breaker.answered()
     assert (breaker.is_open, breaker.wants_command) == (False, False)
+
+
+def test_those_of_a_company_are_counted_also_after_a_crash(clocks: Clocks) -> None:
+    table = FakeTable()
+    room = room_of(clocks, waiting(1, "a"), waiting(2, "a"), waiting(3, "b", "20"), table=table)
+    room.remove(waiting(1, "a"))
+
+    counts = [(one.count(any_company), one.count(lambda company: company == "10")) for one in
+              (room, found_by_the_next(clocks, table))]  # fmt: skip
+    assert counts == [(2, 1), (2, 1)]

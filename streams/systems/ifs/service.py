@@ -1,5 +1,6 @@
 """One tenant of IFS Cloud: its projections asked within the rate budget, its answers as rows or errors of ours."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Service:
         """Requests admitted so far."""
         self.answered = 0
         """Requests whose answer shows that IFS is at work: it did or refused what was asked, whatever it was."""
+        self.idle_seconds = 0.0
+        """Of waits for a place in the budget and of requests without an answer: they do not tell how quick IFS is."""
         self.before_request: Callable[[], None] = lambda: None
         """Called when a request has its place in the budget; what it raises keeps the request from being made."""
         self.on_admitted: Callable[[], Awaitable[None]] = _nothing
@@ -66,16 +69,21 @@ class Service:
 
     async def admit(self) -> None:
         """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
-        await self._governor.admit()
-        await self.budget.acquire()
-        self.requests += 1
+        await self._take_place()
         await self.on_admitted()
         self.before_request()
 
     async def _admit_repeat(self) -> None:
         """Wait for a place for a request that goes out again with a fresh token; it was begun, so no pause is asked."""
-        await self._governor.admit()
-        await self.budget.acquire()
+        await self._take_place()
+
+    async def _take_place(self) -> None:
+        began = time.monotonic()
+        try:
+            await self._governor.admit()
+            await self.budget.acquire()
+        finally:
+            self.idle_seconds += time.monotonic() - began
         self.requests += 1
 
     async def entity(self, projection: str, path: str) -> dict[str, Any] | None:
@@ -161,6 +169,14 @@ class Service:
 
     async def _request(self, method: str, url: str, timeout_seconds: float, **sent: Any) -> Answer:
         """Send a request whose place in the budget was taken, and note what its answer says of the limit."""
+        answered, idle, began = self.answered, self.idle_seconds, time.monotonic()
+        try:
+            return await self._ask(method, url, timeout_seconds, **sent)
+        finally:
+            if self.answered == answered:
+                self.idle_seconds = idle + time.monotonic() - began
+
+    async def _ask(self, method: str, url: str, timeout_seconds: float, **sent: Any) -> Answer:
         answer = await self._session.request(
             method, url, timeout=timeout_seconds, before_repeat=self._admit_repeat, **sent
         )
