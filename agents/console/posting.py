@@ -16,11 +16,11 @@ from schemas.mappings import Code
 from schemas.requests import PostingPaused, PostingResumed
 from schemas.topics import TopicNames
 from streams.posting_control import EVERY_COMPANY, control_message
-from streams.posting_status import PostingStatus, posting_status, read_pauses
+from streams.posting_status import PostingStatus, WaitingBook, posting_status, read_pauses
 from streams.settings import Settings
 
 KEPT_SECONDS = 5.0
-"""How long an answer serves all who ask: each is read from the log anew, and every open page asks."""
+"""How long an answer serves all who ask: each asks Kafka several questions, and every open page asks."""
 
 
 class PostingBoard:
@@ -29,6 +29,7 @@ class PostingBoard:
     def __init__(self, settings: Settings, names: TopicNames) -> None:
         self._settings = settings
         self._names = names
+        self._waiting = WaitingBook()
         self._reading = asyncio.Lock()
         self._found: tuple[float, PostingStatus] | None = None
 
@@ -37,7 +38,7 @@ class PostingBoard:
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if self._found is None or now - self._found[0] > KEPT_SECONDS:
-                self._found = (now, await posting_status(self._settings, self._names, utc_now()))
+                self._found = (now, await posting_status(self._settings, self._names, utc_now(), self._waiting))
             return self._found[1]
 
     def forget(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agents.poster.pauses import Pauses
 from agents.poster.state import written
@@ -11,9 +12,11 @@ from schemas.base import utc_now
 from schemas.requests import PostingPaused
 from schemas.topics import CONTROL, POSTING_PACE, VOUCHER_COMMAND
 from streams.log.messages import Message
+from streams.log.reader import LogRecord
 from streams.log.sending import send_all
+from streams.log.topics import admin_client
 from streams.posting_control import control_message
-from streams.posting_status import Pace
+from streams.posting_status import Pace, WaitingBook
 from tests.support.projecting import Cluster, ZuoraIfs
 from tests.support.waiting import eventually
 
@@ -93,3 +96,40 @@ async def test_a_poster_knows_the_orders_given_before_it_and_follows_those_that_
     async with pauses.following(cluster.kafka, topic):
         await pause("20")
         await eventually(holds_20)
+
+
+async def test_what_was_read_of_the_waiting_room_is_not_read_again_unless_its_topic_was_made_anew(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changelog, read = cluster.names.changelog("poster", "waiting"), list[bytes | None]()
+    take = WaitingBook._take
+
+    def noting(book: WaitingBook, records: list[LogRecord]) -> None:
+        read.extend(record.key for record in records)
+        take(book, records)
+
+    async def wait(*names: str) -> None:
+        room = [Message(changelog, f"waiting/{name}".encode(), b'{"company": "10"}') for name in names]
+        await send_all(cluster.kafka, room, client_id="test")
+
+    monkeypatch.setattr(WaitingBook, "_take", noting)
+    book = WaitingBook()
+    await wait("a", "b")
+    await book.read(cluster.kafka, cluster.names)
+    await wait("c")
+    await book.read(cluster.kafka, cluster.names)
+    await book.read(cluster.kafka, cluster.names)
+    assert (book.by_company, read) == ({"10": 3}, [b"waiting/a", b"waiting/b", b"waiting/c"])
+
+    async with admin_client(cluster.kafka) as admin:
+        await admin.delete_topics([changelog])
+        await eventually(lambda: topics_of(admin), lambda there: changelog not in there)
+        await admin.create_topics([NewTopic(changelog, 1, 1)])
+        await eventually(lambda: topics_of(admin), lambda there: changelog in there)
+    await wait("d")
+    await book.read(cluster.kafka, cluster.names)
+    assert (book.by_company, read[3:]) == ({"10": 1}, [b"waiting/d"])
+
+
+async def topics_of(admin: AIOKafkaAdminClient) -> list[str]:
+    return list(await admin.list_topics())
