@@ -77,6 +77,9 @@ class PostVoucher(VoucherSubject):
     """For what changes an earlier voucher: its rate. None: the rate that IFS has for `rate_date`."""
     mapping_versions: dict[str, Whole] = Field(default_factory=dict)
     """Mapping or rule key to its version: what the rows were made from."""
+    rehearsal: bool = False
+    """Never to be created, also where the poster is not in shadow mode: the payment that this pays back was posted in
+    shadow mode alone."""
 
 
 class ReverseVoucher(VoucherSubject):

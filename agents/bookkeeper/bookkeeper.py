@@ -10,7 +10,7 @@ from agents.bookkeeper.rows import Tables, read_held, record_of
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas import topics
-from schemas.base import LONGEST_TEXT, Model, Status, utc_now
+from schemas.base import LONGEST_TEXT, DocumentType, Model, Status, utc_now
 from schemas.base import record_id as record_id_of
 from schemas.envelope import decode, decode_any
 from schemas.errors import UnreadableError
@@ -23,7 +23,7 @@ from streams.accounting.bookkeeping import take_document, take_over, take_pendin
 from streams.accounting.decisions import Arrival, Asking, Decision, Held
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
-from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed
+from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed, wait_for_payment
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import release
 from streams.accounting.waiting import Running
@@ -210,6 +210,9 @@ class Bookkeeper:
             followed, cause = await self._after_reversal(partition, decision.state), event_name(event)
         elif decision.state.pending_offset is not None:
             followed, cause = await self._after_pending(partition, decision.state)
+        elif decision.state.is_rehearsed and outcome.document_type is DocumentType.REFUND:
+            cause = event_name(event)
+            followed = wait_for_payment(decision.state, await self._newest(partition, decision.state, cause))
         else:
             return
         self._carry_out(event, work, outcome.record_id, followed, cause)

@@ -119,15 +119,16 @@ class Partition:
 
 
 class PostedRecords(Container[str]):
-    """The records of an account whose voucher stands in IFS."""
+    """The records of an account whose voucher stands in IFS; in shadow mode also those that were rehearsed."""
 
-    def __init__(self, partition: Partition, account_id: str) -> None:
+    def __init__(self, partition: Partition, account_id: str, *, shadow: bool) -> None:
         self._partition = partition
         self._account_id = account_id
+        self._shadow = shadow
 
     def __contains__(self, record_id: object) -> bool:
         state = self._partition.state(self._account_id, str(record_id))
-        return state is not None and bool(state.standing)
+        return state is not None and (bool(state.standing) or (self._shadow and state.is_rehearsed))
 
 
 def terms_of(ifs: IfsSettings, app_id: str) -> Callable[[Partition], Terms]:
@@ -136,12 +137,16 @@ def terms_of(ifs: IfsSettings, app_id: str) -> Callable[[Partition], Terms]:
     def terms(partition: Partition) -> Terms:
         return Terms(
             evaluate=lambda document, dated: evaluate(
-                document, partition.chart, voucher_date=dated, posted=PostedRecords(partition, document.account_id)
+                document,
+                partition.chart,
+                voucher_date=dated,
+                posted=PostedRecords(partition, document.account_id, shadow=ifs.mode == "shadow"),
             ),
             evaluate_applied=lambda document, booked, company, dated: evaluate_applied(
                 document, partition.chart, booked=booked, company=company, voucher_date=dated
             ),
             ahead=partition.waiting.ahead,
+            stands=lambda account_id, record_id: record_id in PostedRecords(partition, account_id, shadow=False),
             company=lambda company: partition.chart.company(company_key(company)),
             app_id=app_id,
             voucher_type=ifs.voucher_type,

@@ -133,11 +133,9 @@ class Batching:
             with handling(tasks[0].work):  # the event that woke us may be through already
                 await self._carrying.budget.record()
             ready, tag = await self._looked(_open(tasks, results), results)
+            ready = self._without_rehearsed(ready, results)
             if len(ready) < 2:
                 return [one.task for one in ready]
-            if self._carrying.is_shadow:
-                self._rehearse(ready, results)
-                return []
             sent = await self._intend(ready)
             if not self._carrying.may_send(sent):
                 unheard += 1
@@ -296,10 +294,16 @@ class Batching:
             else:
                 self._delay(results, task, Pause(1), judgement.words, within=settle - carrying.doubted(task))
 
-    def _rehearse(self, ready: Sequence[_Ready], results: Results) -> None:
+    def _without_rehearsed(self, ready: Sequence[_Ready], results: Results) -> list[_Ready]:
+        """Return those that are to be sent; the others have come to their outcome by now."""
+        to_send = []
         for one in ready:
-            outcome = PostedOutcome(number=None, rate=one.known, shadow=True, at=self._carrying.clock())
-            self._set(results, one.task, outcome)
+            if self._carrying.is_rehearsed(one.task.command):
+                outcome = PostedOutcome(number=None, rate=one.known, shadow=True, at=self._carrying.clock())
+                self._set(results, one.task, outcome)
+            else:
+                to_send.append(one)
+        return to_send
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ from agents.poster.validating import Validating
 from agents.runtime import StateTable, Work, handling
 from schemas.errors import RefusedError, TroubleError, UnauthorizedError
 from schemas.topics import TopicNames
-from schemas.vouchers import KnownRate, ReverseVoucher, VoucherRow
+from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherRow
 from streams.accounting.conversion import Rate, convert
 from streams.accounting.money import decimals
 from streams.clocks import steady_seconds
@@ -119,7 +119,7 @@ class Carrying:
         self._names = names
         self.commands = commands
         self.budget = budget
-        self.is_shadow = settings.mode == "shadow"
+        self._is_shadow = settings.mode == "shadow"
         self.settle = timedelta(seconds=settings.settle_seconds)
         self.clock = clock
         self.steady = steady
@@ -141,6 +141,10 @@ class Carrying:
                 return await self._resolve(task)
             except NotPossibleError as error:
                 return self.rejected(error.judgement)
+
+    def is_rehearsed(self, command: Command) -> bool:
+        """Tell whether a command is never sent: in shadow mode none is, else none that pays back what was not."""
+        return self._is_shadow or (isinstance(command, PostVoucher) and command.rehearsal)
 
     def now(self) -> Moment:
         """Return this moment, by both clocks."""
@@ -185,7 +189,7 @@ class Carrying:
             match step:
                 case Look():
                     seen: Looked | Answered = await self._look(task, step)
-                case Post() if self.is_shadow:
+                case Post() if self.is_rehearsed(task.command):
                     rate = await self.terms(task.command)
                     return PostedOutcome(number=None, rate=rate, shadow=True, at=self.clock())
                 case Post():

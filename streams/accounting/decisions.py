@@ -76,6 +76,8 @@ class Terms:
     """(payment, U booked, company, date) to the voucher of the difference."""
     ahead: Callable[[str, int], str | None]
     """(account id, offset) to the key of a running release that still has earlier records of the account, if any."""
+    stands: Callable[[str, str], bool]
+    """(account id, record id) to whether a voucher of it stands in IFS."""
     company: Callable[[str], CompanyTerms | None]
     app_id: str
     voucher_type: str

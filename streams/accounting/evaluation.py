@@ -112,16 +112,18 @@ def _decided_by(document: LedgerDocument, company: str | None) -> frozenset[str]
     if company:
         decided |= {keys.rule_key(company, document.document_type), keys.company_key(company)}
     if document.payment_id:
-        decided.add(_payment_key(document))
+        decided.add(payment_key(document))
     return frozenset(decided)
 
 
-def _payment_record(document: LedgerDocument) -> str:
+def payment_record(document: LedgerDocument) -> str:
+    """Return the record id of the payment that a refund pays back."""
     return record_id(DocumentType.PAYMENT, document.payment_id)
 
 
-def _payment_key(document: LedgerDocument) -> str:
-    return keys.record_key(_payment_record(document))
+def payment_key(document: LedgerDocument) -> str:
+    """Return the key under which a refund waits for its payment."""
+    return keys.record_key(payment_record(document))
 
 
 def _captured(document: LedgerDocument, rule: Rule, posted: Container[str]) -> str | None:
@@ -129,7 +131,7 @@ def _captured(document: LedgerDocument, rule: Rule, posted: Container[str]) -> s
     if not rule.post:
         return f"its posting rule does not post documents of type {document.document_type.value}"
     if document.payment_id:
-        return None if _payment_record(document) in posted else "its payment is not posted"
+        return None if payment_record(document) in posted else "its payment is not posted"
     if document.document_type in (DocumentType.PAYMENT, DocumentType.REFUND) and document.zuora_type != "Electronic":
         return None if rule.external else f"{document.zuora_type or 'not Electronic'}: its posting rule leaves it out"
     return None

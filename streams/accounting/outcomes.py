@@ -14,8 +14,8 @@ from schemas.vouchers import (
     VoucherReversed,
 )
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
-from streams.accounting.decisions import Arrival, Decision, Terms, moved, step
-from streams.accounting.evaluation import ZERO_AMOUNT
+from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, step
+from streams.accounting.evaluation import ZERO_AMOUNT, payment_key
 from streams.accounting.record_state import SHADOW, RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import reverse
@@ -75,6 +75,18 @@ def remember_nothing(state: RecordState | None, told: NothingToPost) -> RecordSt
         return replace(known, booked_unapplied=unapplied)
     status, reason = Status.NOT_POSTED, ZERO_AMOUNT
     return replace(known, status=status, reason=reason, fingerprint=told.fingerprint, updated_at=at)
+
+
+def wait_for_payment(state: RecordState, newest: Arrival) -> Decision:
+    """Let a refund that was rehearsed wait: once its payment stands in IFS, it is posted itself.
+
+    `newest` is asked for by the word that it was rehearsed: what is sent then is another command.
+    """
+    document, asking = newest.document, newest.asking
+    if document is None or not document.payment_id:
+        return Decision(state)
+    key, fetched_at = payment_key(document), asking.fetched_at
+    return Decision(state, held=Held(asking.offset, asking.offset, asking.event_id, (key,), fetched_at=fetched_at))
 
 
 def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arrival | None, terms: Terms) -> Decision:

@@ -104,6 +104,11 @@ class RecordState:
         return self.status is Status.SETTLED_BY_HAND and self.awaited_by is None
 
     @property
+    def is_rehearsed(self) -> bool:
+        """Whether it is posted in shadow mode alone."""
+        return self.reason == SHADOW and not self.standing
+
+    @property
     def status_in_ledger(self) -> Status:
         """What it is called when its voucher stands."""
         return Status.CORRECTED if self.reversed_reference else Status.POSTED

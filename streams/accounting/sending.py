@@ -8,6 +8,7 @@ from schemas.base import DocumentType, Status
 from schemas.envelope import assembled, event_id
 from schemas.vouchers import KnownRate, NothingToPost, PostVoucher, ReverseVoucher, VoucherNumber, VoucherPosted
 from streams.accounting.decisions import Asking, Decision, Terms, step
+from streams.accounting.evaluation import payment_record
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.record_state import RecordState
 from streams.accounting.reference import applied_reference, reference, reversal_reference
@@ -41,6 +42,7 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         rest_row=voucher.rest_row,
         known_rate=_rate_of_the_first(state) if state.standing else None,
         mapping_versions=voucher.versions,
+        rehearsal=bool(document.payment_id) and not terms.stands(document.account_id, payment_record(document)),
     )
     steps = (step(state, state.status, Status.READY), step(state, Status.READY, Status.POSTING))
     sent = replace(

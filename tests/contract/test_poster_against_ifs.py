@@ -204,15 +204,7 @@ async def test_a_company_without_a_currency_is_rejected_and_stops_no_other(desk:
     assert "gives no CurrencyCode" in rejected.message
 
 
-# --- rehearsal, budget ------------------------------------------------------------------------------------------------
-
-
-async def test_in_shadow_mode_everything_is_done_but_the_post(desk: Desk) -> None:
-    posted = the_posted(await desk.post(command(currency="USD"), mode="shadow"))
-
-    assert (posted.shadow, posted.voucher_no, posted.accounting_year) == (True, None, None)
-    assert posted.rows[0].company_debit == Decimal("91.37")
-    assert (desk.posts, desk.vouchers()) == (0, [])
+# --- budget -----------------------------------------------------------------------------------------------------------
 
 
 async def test_many_commands_make_one_voucher_each_and_never_pass_the_limit() -> None:

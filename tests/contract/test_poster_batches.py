@@ -118,12 +118,6 @@ async def test_references_that_do_not_fit_into_one_url_are_looked_for_in_several
     assert of_the_set(desk)["batch"] == 1
 
 
-async def test_in_shadow_mode_a_batch_is_rehearsed_and_nothing_is_sent(desk: Desk) -> None:
-    outcomes = await post(desk, *vouchers(5), mode="shadow")
-    assert [outcome.shadow for outcome in outcomes if isinstance(outcome, VoucherPosted)] == [True] * 5
-    assert (desk.posts, of_the_set(desk)) == (0, {"look": 1})
-
-
 async def test_vouchers_that_are_there_already_are_adopted_and_the_others_posted(desk: Desk) -> None:
     commands = vouchers(6)
     await post(desk, *commands[:3])

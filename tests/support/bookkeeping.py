@@ -219,7 +219,7 @@ class World:
         return True
 
     def _posted(self, command: PostVoucher | ReverseVoucher, subject: dict[str, Any]) -> VoucherPosted:
-        shadow = self.mode == "shadow"
+        shadow = self.mode == "shadow" or (isinstance(command, PostVoucher) and command.rehearsal)
         told = subject | {
             "voucher_type": command.voucher_type,
             "accounting_year": None if shadow else 2026,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from schemas.base import Status
+from schemas.base import DocumentType, Status
 from schemas.mappings import CompanySet
 from tests.support.bookkeeping import (
     NOW,
@@ -19,6 +19,7 @@ from tests.support.bookkeeping import (
     rows,
     unreadable,
 )
+from tests.support.memos_and_refunds import posting, refund
 
 
 async def rehearsing() -> World:
@@ -102,3 +103,79 @@ async def test_a_change_of_u_that_is_rehearsed_is_booked_once_it_counts(*, anew:
     capture(world, card_payment("50.00"))
     await world.settle()
     assert world.net() == {"1930": Decimal(500), "1510": Decimal(-450), "2420": Decimal(-50)}
+
+
+async def rehearsed_refund() -> World:
+    """A payment is rehearsed, then a refund of it; IFS would post all that is sent from now on."""
+    world = await rehearsing()
+    world.map("*", posting(DocumentType.REFUND))
+    await world.settle()
+    for document in (card_payment("0"), refund("500.00")):
+        capture(world, document)
+        await world.settle()
+    return world
+
+
+async def test_a_refund_of_a_rehearsed_payment_is_rehearsed() -> None:
+    world = await rehearsed_refund()
+    assert rows(world)[-1] == ["1510 Dr 500.00", "1930 Cr 500.00"]
+    told = world.history("Refund:ref-1")[-1]
+    assert (told.status, told.reason) == (Status.POSTED, "shadow")
+
+
+async def test_a_refund_that_comes_before_its_payment_is_rehearsed_after_it() -> None:
+    world = await rehearsing()
+    world.map("*", posting(DocumentType.REFUND))
+    for document in (refund("500.00"), card_payment("0")):
+        capture(world, document)
+        await world.settle()
+    assert rows(world)[-1] == ["1510 Dr 500.00", "1930 Cr 500.00"]
+
+
+async def test_a_refund_that_is_sent_in_shadow_mode_is_not_posted_where_the_mode_changes_before_it_is_answered() -> (
+    None
+):
+    world = await rehearsing()
+    world.map("*", posting(DocumentType.REFUND))
+    capture(world, card_payment("0"))
+    await world.settle()
+    world.hold_answers()
+    capture(world, refund("500.00"))
+    await world.settle()
+    await world.switch("live")
+    world.answer()
+    await world.settle()
+    assert world.history("Refund:ref-1")[-1].reason == "shadow"
+    assert world.net() == {}
+
+
+async def test_a_rehearsed_refund_is_posted_when_its_payment_is() -> None:
+    world = await rehearsed_refund()
+    await world.switch("live")
+    await world.settle()
+    assert world.net() == {}
+    capture(world, card_payment("0"), "told again")
+    await world.settle()
+    assert world.net() == {}  # 500.00 came in and went out again
+    assert [posted.shadow for posted in world.posted.values()] == [True, True, False, False]
+    assert world.history("Refund:ref-1")[-1].reason is None
+
+
+async def test_a_refund_of_a_payment_that_was_rehearsed_alone_waits_where_vouchers_are_posted() -> None:
+    world = await rehearsed_refund()
+    await world.switch("live")
+    capture(world, refund("500.00"), "told again")
+    await world.settle()
+    told = world.history("Refund:ref-1")[-1]
+    assert (told.status, told.reason) == (Status.CAPTURED, "its payment is not posted")
+
+
+async def test_a_rehearsed_refund_that_zuora_cancels_waits_for_its_payment_no_more() -> None:
+    world = await rehearsed_refund()
+    capture(world, refund("500.00", status="Canceled"))
+    await world.settle()
+    await world.switch("live")
+    capture(world, card_payment("0"), "told again")
+    await world.settle()
+    assert world.status("Refund:ref-1") is Status.NOT_POSTED
+    assert world.net() == {"1930": Decimal(500), "1510": Decimal(-500)}
