@@ -15,7 +15,7 @@ from schemas.topics import POSTING_PACE
 from streams.posting_status import Backlog, Pace, requests_expected
 from streams.systems.ifs.service import Service
 
-RECORD_EVERY_SECONDS = 10.0
+RECORD_EVERY_SECONDS = 5.0
 LATELY_SECONDS = 15.0
 """Of work, which are all that counts of the speed: so long after IFS became slow, or quick again, that is what is told.
 Of 1.5 s a request they are ten. A mean that fades away would count the hundreds of quick ones before for minutes."""
