@@ -294,7 +294,9 @@ class Poster:
         for task in tasks:
             result = results.get(task.command.command_id)
             if isinstance(result, Delayed):
-                if not (is_answered or result.is_paused):
+                if result.is_paused:
+                    continue  # the pause was told once, and who waits for it may be ten thousands
+                if not is_answered:
                     self._breaker.unanswered(task.command.account_id, result.why)
                 log.info(
                     "a command waits", record=task.command.record_id, until=f"{result.due:%H:%M:%SZ}", why=result.why

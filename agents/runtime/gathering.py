@@ -1,12 +1,16 @@
 """A window for a handler that takes several events at once: those that are there already, a bounded number ahead."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
 from agents.runtime.window import Partitions, Window
 from agents.runtime.work import Event, Work
+
+SORTED_OUT_PER_TURN = 16
+"""Events in hand that are looked at after each turn, on average."""
 
 Gatherer = Callable[[Sequence[tuple[Event, Work]]], Awaitable[None]]
 """Gets the events that are new since its last call, and finishes the works of those that it is through with.
@@ -28,7 +32,8 @@ class GatheringWindow(Window):
         self._ahead = ahead
         self._ahead_bytes = ahead_bytes
         self._new: list[tuple[Event, Work]] = []
-        self._left: list[tuple[Event, Work]] = []
+        self._left: deque[tuple[Event, Work]] = deque()
+        self._turns_since_sorted_out = 0
         self._bytes = 0  # of both; summed up for every event it would cost more than the event itself
         self._was_cut_off = False
 
@@ -74,8 +79,20 @@ class GatheringWindow(Window):
             await self._run_here(*self._left[0])
         if self._closed:
             self._let_go()
-        self._left = [one for one in self._left if one[1].is_current and not one[1].is_handled]
-        self._bytes = sum(_size(event) for event, _ in (*self._left, *self._new))
+        self._sort_out()
+
+    def _sort_out(self) -> None:
+        """Drop what is through: in front at once, elsewhere every so many turns, in which few were finished.
+
+        To look at all of it after each turn took 5 ms with 10,000 in hand.
+        """
+        while self._left and _is_through(self._left[0][1]):
+            self._bytes -= _size(self._left.popleft()[0])
+        self._turns_since_sorted_out += 1
+        if self._turns_since_sorted_out * SORTED_OUT_PER_TURN > len(self._left):
+            self._turns_since_sorted_out = 0
+            self._left = deque(one for one in self._left if not _is_through(one[1]))
+            self._bytes = sum(_size(event) for event, _ in (*self._left, *self._new))
 
     async def _let_handle(self, event: Event, work: Work) -> None:  # noqa: ARG002 - the first of those in hand
         new, self._new = self._new, []
@@ -97,7 +114,7 @@ class GatheringWindow(Window):
 
     def forget(self) -> None:
         """Forget all events of the old assignment."""
-        self._left, self._new, self._bytes = [], [], 0
+        self._left, self._new, self._bytes = deque(), [], 0
         super().forget()
 
     def _let_go(self) -> None:
@@ -110,8 +127,12 @@ class GatheringWindow(Window):
             self._unacked -= len(queue) - len(kept)
             queue.clear()
             queue.extend(kept)
-        self._left, self._new, self._bytes = [], [], 0
+        self._left, self._new, self._bytes = deque(), [], 0
         self._room.set()
+
+
+def _is_through(work: Work) -> bool:
+    return work.is_handled or not work.is_current
 
 
 def _size(event: Event) -> int:

@@ -48,6 +48,15 @@ async def test_a_pause_of_another_company_holds_up_nothing(desk: Desk) -> None:
     the_posted(await asyncio.wait_for(desk.post(command()), 30))
 
 
+async def test_what_is_paused_takes_nothing_of_what_may_be_asked_for_others(desk: Desk) -> None:
+    desk.pauses.apply(paused("10"))
+    async with desk.poster() as poster:
+        for number in range(5):
+            await desk.hand(poster, command(f"INV{number}-AAAABBBBCCCCDDDDEEEE", account_id=f"A{number}"))
+        half = desk.budget.limit // 2  # which a first poster takes as spent by another
+        assert (await desk.budget.spent(), desk.in_room) == (half, 5)
+
+
 async def test_a_pause_between_the_look_and_the_post_is_obeyed(desk: Desk) -> None:
     desk.fault("slow", method="GET", seconds=0.3)  # the look is under way when the order comes
     posting = asyncio.create_task(desk.post(command()))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.poster.road import READ_AHEAD
 from deploy.sandbox.ifs.app import create_app
 from deploy.sandbox.ifs.settings import IfsSettings as SandboxSettings
 from deploy.sandbox.ifs.state import IfsSandbox
@@ -19,7 +20,7 @@ from schemas.envelope import decode_any
 from schemas.requests import PostingPaused, PostingResumed
 from schemas.topics import VOUCHER, VOUCHER_COMMAND
 from schemas.vouchers import PostVoucher, VoucherPosted
-from streams.log.messages import event_message
+from streams.log.messages import Message, event_message
 from streams.log.reader import read_to_end
 from streams.posting_control import control_message
 from streams.posting_status import posting_status
@@ -71,19 +72,22 @@ class Workplace:
                 process.kill()
                 await process.wait()
 
-    async def command(self, account: str, number: int = 1) -> None:
+    async def command(self, account: str, number: int = 1, company: str = "10") -> None:
         """Have a voucher posted."""
+        await self.cluster.send([self.message(account, number, company)])
+
+    def message(self, account: str, number: int, company: str) -> Message:
+        """The message by which the bookkeeper has a voucher posted."""
         asked: PostVoucher = command(
             f"INV{account}{number}-AAAABBBBCCCCDDDDEEEE",
             account_id=account,
             app_id=self.cluster.settings.app_id,
+            company=company,
         )
-        await self.cluster.send([
-            event_message(
-                self.cluster.names.public(VOUCHER_COMMAND), asked.company, asked, event_id=asked.command_id,
-                process="test", subject=asked.record_id, time=utc_now(),
-            )
-        ])  # fmt: skip
+        return event_message(
+            self.cluster.names.public(VOUCHER_COMMAND), asked.company, asked, event_id=asked.command_id,
+            process="test", subject=asked.record_id, time=utc_now(),
+        )  # fmt: skip
 
     async def posted(self) -> list[str]:
         """What is posted, by its account and number, in the order in which that was told, each event once."""
@@ -172,6 +176,22 @@ async def test_a_paused_poster_stops_at_once_and_the_next_one_obeys_until_it_is_
         await workplace.posted_are("A1", "B1", "C1")
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), STOP_SECONDS) == 0
+
+
+async def test_the_bill_run_of_a_paused_company_holds_up_no_other_also_after_a_kill(workplace: Workplace) -> None:
+    many = READ_AHEAD + 500
+    await workplace.order(PostingPaused, "10")
+    await workplace.cluster.send([workplace.message(f"A{number}-", 1, "10") for number in range(many)])
+    await workplace.command("B", 1, company="40")
+    async with workplace.poster() as process:
+        await workplace.posted_are("B1")
+        await eventually(workplace.waiting, lambda found: found == many)
+        process.kill()
+        await process.wait()
+    await workplace.command("B", 2, company="40")
+    async with workplace.poster():
+        await workplace.posted_are("B1", "B2")
+    assert await workplace.waiting() == many
 
 
 async def test_what_is_there_goes_in_batches_and_a_kill_leaves_one_voucher_each(workplace: Workplace) -> None:

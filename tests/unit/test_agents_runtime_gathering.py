@@ -1,6 +1,7 @@
 """A gathering window: what is there comes together, is acked in order, and is let go of without waiting for all."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,34 @@ async def test_what_is_there_comes_together_and_what_comes_later_is_not_waited_f
     await eventually(lambda: position(app), lambda at: at == 4)
 
     assert handler.calls == [[0, 1, 2], [3]]
+    await stopped(window, task)
+
+
+async def test_what_is_in_hand_is_not_looked_at_as_a_whole_after_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Counter[str]()
+    is_handled = Work.is_handled.fget  # type: ignore[attr-defined]
+
+    class Counted(Handler):
+        """Finishes one event of many in each turn: the second half first, so not from the front."""
+
+        async def __call__(self, taken: Sequence[tuple[Event, Work]]) -> None:
+            self.in_hand |= {event.offset: work for event, work in taken}
+            looked["turns"] += 1
+            order = sorted(self.in_hand, key=lambda offset: (offset < many // 2, offset))
+            await self.finish(order[0])
+
+    def counting(work: Work) -> bool:
+        looked["works"] += 1
+        return bool(is_handled(work))
+
+    many = 800
+    monkeypatch.setattr(Work, "is_handled", property(counting))
+    app, counted = App(), Counted()
+    window = window_of(app, counted, ahead=many)
+    task = await running(window, Source(*range(many)))
+    await eventually(lambda: position(app), lambda at: at == many)
+    assert looked["turns"] == many
+    assert looked["works"] < 40 * many  # and not half of them in each turn
     await stopped(window, task)
 
 

@@ -59,7 +59,8 @@ class Service:
         self.idle_seconds = 0.0
         """Of waits for a place in the budget and of requests without an answer: they do not tell how quick IFS is."""
         self.before_request: Callable[[], None] = lambda: None
-        """Called when a request has its place in the budget; what it raises keeps the request from being made."""
+        """Called before a request takes its place in the budget, and once more when it has it: what it raises keeps the
+        request from being made."""
         self.on_admitted: Callable[[], Awaitable[None]] = _nothing
         """Awaited when a request has been counted that is about to be made."""
 
@@ -69,6 +70,7 @@ class Service:
 
     async def admit(self) -> None:
         """Wait for one request's place in the budget; reads do so themselves, a write's must be taken before it."""
+        self.before_request()  # what may not be asked takes no place from what may
         await self._take_place()
         await self.on_admitted()
         self.before_request()
