@@ -166,8 +166,8 @@ def _while_free(
 ) -> Decision:
     """Nothing of it is in IFS or on its way: the newest state takes the place of what was."""
     document = arrival.document
-    if state is not None and state.awaited_by is None and _is_left_alone(state, document):
-        return noted(known, held, SEEN_AGAIN)
+    if state is not None and state.awaited_by is None and _is_left_alone(state, held, document):
+        return noted(known, None, SEEN_AGAIN)  # what waited its turn was another state, which Zuora took back
     if document is None:
         return moved(known, Status.NOT_POSTED, arrival.asking.at, reason=GONE)
     fresh = replace(held, fetched_at=None) if held else None
@@ -199,11 +199,13 @@ def with_settled_unapplied(state: RecordState, document: LedgerDocument | None) 
     return replace(state, settled_unapplied=format(document.unapplied, "f"))
 
 
-def _is_left_alone(state: RecordState, document: LedgerDocument | None) -> bool:
+def _is_left_alone(state: RecordState, held: Held | None, document: LedgerDocument | None) -> bool:
     """Whether a document that comes again finds its record as a person left it, or is to find it."""
     if state.status is Status.SETTLED_BY_HAND:
         return True
     if state.status is Status.CORRECTED:
         return document is None or not document.posts
-    is_refused = state.status is Status.REJECTED
-    return is_refused and document is not None and document.fingerprint == state.sent_fingerprint
+    if state.status is not Status.REJECTED or document is None or document.fingerprint != state.sent_fingerprint:
+        return False
+    is_replayed = held is not None and state.fingerprint == state.sent_fingerprint  # and waits its turn
+    return not is_replayed

@@ -77,8 +77,9 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
     was_refused = state.status is Status.REJECTED and reference_of(state, document) == state.reference
     if not _has_new_unapplied(state, document):
         decision = _settled_in_ledger(state, asking)
-    elif was_refused and not is_awaited:
-        decision = Decision(state, held=held)
+    elif was_refused and not is_awaited:  # what waits its turn is a replay of it, or a U that Zuora took back
+        is_replayed = held and held.document and held.document.unapplied == document.unapplied
+        decision = Decision(state, held=held if is_replayed else None)
     else:
         decision = settle(state, held, document, asking, terms)
     return replace(decision, steps=(*back, *decision.steps))
