@@ -36,6 +36,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.memos_and_refunds import memo, memo_refund, posting, refund
 
 MAPPINGS = {
     "account A": ("A", account("A")),
@@ -56,6 +57,7 @@ MAPPINGS = {
         PostingRuleSet(company="*", document_type=DocumentType.INVOICE, post=True, actor="eva", at=NOW),
     ),
 }
+MAPPINGS |= {f"{kind} posted": ("*", posting(kind)) for kind in DocumentType if kind is not DocumentType.INVOICE}
 NOTIFICATIONS, NOTHING = NAMES.public(NOTIFICATION), NAMES.public(NOTHING_TO_POST)
 NOTHING_OF_A = b"""{"recordId": "Invoice:inv-1", "documentType": "Invoice", "accountId": "A", "company": "10",
  "fingerprint": "f", "documentOffset": 0, "at": "2026-03-01T12:00:00Z"}"""
@@ -67,10 +69,20 @@ INVOICES = st.tuples(
     st.sampled_from(["Posted", "Posted", "Draft"]),
 )
 PAYMENTS = st.tuples(st.sampled_from(["500.00", "100.00", "0"]), st.sampled_from(["A", "A", "B"]))
+OTHERS = st.sampled_from(
+    [
+        *(refund(amount, status=status) for amount in ("500.00", "200.00") for status in ("Processed", "Canceled")),
+        *(memo(DocumentType.CREDIT_MEMO, "50.00", status=status) for status in ("Posted", "Draft")),
+        memo(DocumentType.CREDIT_MEMO, "60.00"),
+        memo_refund("50.00"),
+    ]
+)
 STEP = st.one_of(
     st.tuples(st.just("invoice"), INVOICES),
     st.tuples(st.just("payment"), PAYMENTS),
-    st.tuples(st.just("gone"), st.sampled_from(["Invoice:inv-1", "Payment:pay-1"])),
+    st.tuples(st.just("other"), OTHERS),
+    st.tuples(st.just("mode"), st.sampled_from(["shadow", "live"])),
+    st.tuples(st.just("gone"), st.sampled_from(["Invoice:inv-1", "Payment:pay-1", "Refund:ref-1"])),
     st.tuples(st.just("map"), st.sampled_from(sorted(MAPPINGS))),
     st.tuples(st.just("ask"), st.sampled_from(["correct", "replay", "settle"])),
     st.tuples(st.sampled_from(["refuse", "allow", "hold answers", "answer", "reset"]), st.none()),
@@ -96,6 +108,8 @@ class Story:
         match kind:
             case "map":
                 self.world.map(*MAPPINGS[what])
+            case "mode":
+                await self.world.switch(what)
             case "ask":
                 if what == "settle":  # refused where it is not allowed, and new state cannot know that
                     await self.world.settle()
@@ -114,6 +128,9 @@ class Story:
             case "payment":
                 u, account_id = what
                 return card_payment(u, account_id=account_id)
+            case "other":
+                accounts = self.accounts.get("Payment:pay-1", ["A"]) if what.record_id == "Refund:ref-1" else ["A"]
+                return what.model_copy(update={"account_id": accounts[-1]})
             case "gone" if what in self.last:
                 return self.last[what].model_copy(update={"gone": True, "document": {}})
         return None
@@ -204,6 +221,8 @@ async def test_after_any_story_resets_and_new_state_send_nothing_and_undo_nothin
     await story.world.settle()
     assert ledger(story) == before
 
+    if any(kind == "mode" for (kind, _), _ in steps):
+        return  # what was rehearsed does not count: new state may send it when it meets it again
     await story.world.start_anew()
     await story.world.settle()
     assert ledger(story) == before
