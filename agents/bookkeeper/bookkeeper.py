@@ -27,7 +27,14 @@ from streams.accounting.outcomes import end_correction, take_outcome, take_progr
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import release
 from streams.accounting.waiting import Running
-from streams.accounting.wishes import handled, refused, take_correction, take_refetch, take_replay, take_settlement
+from streams.accounting.wishes import (
+    handled,
+    take_correction,
+    take_refetch,
+    take_replay,
+    take_settlement,
+    take_unreadable_wish,
+)
 from streams.log.messages import Origin, dead_letter, header_text, key_text
 from streams.log.partitions import check_partition
 from streams.log.producer import record_bytes
@@ -265,7 +272,7 @@ class Bookkeeper:
         except UnreadableError as error:  # whoever asked looks at the record, not at the dead letters
             if not state.document_event:  # known from its outcome alone: there is nothing yet that a line could tell
                 raise
-            return refused(state, held, wish, str(error))
+            return take_unreadable_wish(state, held, wish, name, reason=str(error), at=self._clock())
 
     async def _granted(
         self, partition: Partition, state: RecordState, held: Held | None, wish: Request, name: str

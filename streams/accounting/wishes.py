@@ -94,9 +94,20 @@ def take_settlement(
     return moved(waits_no_more, Status.SETTLED_BY_HAND, at, reason=_by_hand(wish))
 
 
-def refused(state: RecordState, held: Held | None, wish: Request, reason: str) -> Decision:
-    """Leave a record as it is whose newest document cannot be read, and tell whoever asked why nothing was done."""
+def take_unreadable_wish(
+    state: RecordState, held: Held | None, wish: Request, request_id: str, *, reason: str, at: datetime
+) -> Decision:
+    """Decide about a wish for a record whose newest document cannot be read, and tell whoever asked.
+
+    Nothing can be sent. A replay undoes a settlement all the same, as new state has to take it that knows of both.
+    """
     advice = "mend it in Zuora, then replay it with a fresh fetch"
+    if isinstance(wish, ReplayRequested) and state.status is Status.SETTLED_BY_HAND:
+        undone = replace(_awaited(state, wish, request_id), settled_unapplied=None)
+        note = f"no longer settled by hand; its newest document cannot be read ({reason}); {advice}"
+        if state.standing:
+            return moved(undone, state.status_in_ledger, at, note=note)
+        return moved(undone, Status.FAILED, at, reason=reason, note=note)
     return noted(state, held, f"{_NAMES[type(wish)]} refused: its newest document cannot be read ({reason}); {advice}")
 
 

@@ -169,27 +169,13 @@ async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters
 
 
 @pytest.mark.parametrize(
-    ("posted_before", "kind", "said"),
-    [
-        (False, ReplayRequested, "replay"),
-        (True, ReplayRequested, "replay"),
-        (True, CorrectionRequested, "correction"),
-        (True, SettlementRecorded, "settlement"),
-    ],
+    ("kind", "said"),
+    [(ReplayRequested, "replay"), (CorrectionRequested, "correction"), (SettlementRecorded, "settlement")],
 )
-async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(
-    posted_before: bool,  # noqa: FBT001
-    kind: type[Any],
-    said: str,
-) -> None:
+async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(kind: type[Any], said: str) -> None:
     world = await mapped_world()
-    if posted_before:
-        capture(world, invoice(1, "A"))
-        await world.settle()
-    capture(world, unreadable(invoice(1, "A")))
-    await world.settle()
-    if not posted_before:
-        ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    for document in (invoice(1, "A"), unreadable(invoice(1, "A"))):
+        capture(world, document)
         await world.settle()
     before, commands = world.history("Invoice:inv-1")[-1], len(world.commands())
 
@@ -207,6 +193,28 @@ async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(
         "mend it in Zuora, then replay it with a fresh fetch"
     )
     assert (len(world.commands()), world.log.all(NAMES.public(topics.DEAD_LETTER))) == (commands, [])
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_replay_undoes_a_settlement_though_the_newest_document_cannot_be_read(*, anew: bool) -> None:
+    world = await mapped_world()
+    world.refuse.add("10")
+    for document in (invoice(1, "A"), unreadable(invoice(1, "A"))):
+        capture(world, document)
+        await world.settle()
+    ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    world.refuse.clear()
+    ask(world, "Invoice:inv-1", ReplayRequested)
+    await world.settle()
+    if anew:
+        await world.start_anew()
+        await world.settle()
+    told = world.history("Invoice:inv-1")[-1]
+    assert (told.status, told.reason) == (Status.FAILED, "amount: not a decimal number")
+    capture(world, invoice(1, "A"), "mended")
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.POSTED
 
 
 async def test_the_same_content_again_after_posting_is_seen_again() -> None:
