@@ -29,7 +29,7 @@ from streams.log.producer import record_bytes
 from streams.privacy.documents import LeftOut, Sealing
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.captured import Account, Fetched, captured
-from streams.systems.zuora.errors import NoSuchObjectError
+from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError
 
 LARGEST_DOCUMENT_BYTES = 15 * 1024 * 1024
 """As JSON; topics of documents take 16 MiB."""
@@ -247,7 +247,8 @@ class Collector:
             await self._append(self._tell.document(errand, self._gone(errand, state)), state.accounts, work)
             await self._end(errand, state, work, "gone")
         else:
-            await self._give_up(errand, state, NOT_FOUND, work)
+            reason = str(error) if isinstance(error, AnotherDocumentError) else NOT_FOUND
+            await self._give_up(errand, state, reason, work)
 
     def _gone(self, errand: Errand, state: ObjectState) -> DocumentCaptured:
         return DocumentCaptured(

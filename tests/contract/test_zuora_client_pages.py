@@ -14,7 +14,7 @@ from streams.settings import ZuoraSettings
 from streams.systems.retry import BackOff
 from streams.systems.session import TOO_LARGE
 from streams.systems.zuora.client import MOST_PAGES, ZuoraClient, zuora_session
-from streams.systems.zuora.errors import NoSuchObjectError
+from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError
 from tests.support.servers import serving
 
 HEADER = {"success": True, "id": "8ad0", "accountId": "acc", "updatedDate": "2026-03-01 00:00:00"}
@@ -215,3 +215,32 @@ async def test_version_and_track_id_are_sent_and_each_request_has_its_own_track_
 
     assert {version for version, _ in seen} == {"2025-08-12"}
     assert len({track_id for _, track_id in seen}) == len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("INV00000001", "INV00000002"), ("INV00000001", None), ("f" * 32, "INV00000001")],
+    ids=["another number", "no number", "another id"],
+)
+async def test_an_answer_about_another_document_is_not_the_one_that_was_asked_for(asked: str, told: str | None) -> None:
+    async with zuora(lambda _: HEADER | {"invoiceNumber": told}) as (client, _):
+        for call in (client.fetch(DocumentType.INVOICE, asked), client.resolve(DocumentType.INVOICE, asked)):
+            with pytest.raises(AnotherDocumentError, match=f"asked for {asked} it answered with another document"):
+                await call
+
+
+async def test_a_number_is_the_same_whatever_its_case_and_the_blanks_around_it() -> None:
+    async with zuora(lambda _: HEADER | {"invoiceNumber": "INV00000001"}) as (client, _):
+        assert await client.resolve(DocumentType.INVOICE, " inv00000001") == "8ad0"
+
+
+async def test_the_header_after_the_items_must_be_of_the_same_document() -> None:
+    seen: list[str] = []
+
+    def script(request: web.Request) -> dict[str, Any]:
+        seen.append(request.path)
+        return items(request) | ({"id": "8ad1"} if len(seen) == 3 else {})
+
+    async with zuora(script) as (client, _):
+        with pytest.raises(AnotherDocumentError):
+            await client.fetch_invoice("8ad0")

@@ -16,7 +16,7 @@ from schemas.notifications import FetchLater, NotificationReceived
 from schemas.topics import AUDIT, DEAD_LETTER, DOCUMENT
 from streams.log.producer import record_bytes
 from streams.systems.session import TOO_LARGE
-from streams.systems.zuora.errors import NoSuchObjectError
+from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError
 from tests.support.collecting import GONE, ID, LATER, NOON, Scene, documents, invoice, notified, reason, statuses
 from tests.support.fakes import CrashError, FakeTable, FakeWork, decoded, fake_event, header
 
@@ -98,6 +98,14 @@ async def test_what_is_denied_again_and_again_long_after_its_callout_has_failed(
 
     assert len(works) == 1 + len(NOT_FOUND_DELAYS_SECONDS)
     assert reason(works[-1]) == "not found in Zuora"
+
+
+async def test_what_is_answered_with_another_document_is_never_taken_for_it_and_fails_with_what_was_answered() -> None:
+    scene = Scene(AnotherDocumentError("Zuora: asked for INV1 it answered with another document, INV2"))
+    works = await scene.notify_and_follow()
+
+    assert [len(documents(work)) for work in works] == [0] * len(works)
+    assert reason(works[-1]) == "Zuora: asked for INV1 it answered with another document, INV2"
 
 
 async def test_a_record_that_failed_begins_anew_when_it_is_told_of_again() -> None:

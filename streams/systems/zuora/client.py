@@ -15,7 +15,7 @@ from streams.systems.session import TOO_LARGE, FarSide, HttpSession, is_address
 from streams.systems.tokens import TokenSource
 from streams.systems.zuora.accounts import AccountCache
 from streams.systems.zuora.captured import LONGEST_TEXT, OF_THE_ANSWER, Account, Fetched, as_text
-from streams.systems.zuora.errors import NoSuchObjectError, checked, refuses_token
+from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError, checked, refuses_token
 from streams.systems.zuora.kinds import KINDS, Kind, Related, Rows
 
 T = TypeVar("T")
@@ -112,7 +112,8 @@ class ZuoraClient:
         """Return a document by its id or number, as it was at one moment.
 
         Raises:
-            NotFoundError: it is not there; NoSuchObjectError where Zuora itself says so.
+            NotFoundError: it is not there; NoSuchObjectError where Zuora itself says so, AnotherDocumentError where
+                another one is answered.
             RefusedError: Zuora's own words, or the document is beyond a bound (code `too-large`).
 
         """
@@ -134,7 +135,7 @@ class ZuoraClient:
         return await self.fetch(DocumentType.PAYMENT, key)
 
     async def resolve(self, document_type: DocumentType, key: str) -> str:
-        """Return a document's id, given its id or number."""
+        """Return a document's id, given its id or number. Raises like `fetch`."""
         kind = KINDS[document_type]
         header = await self._header(kind, key)
         return str(header[kind.id])
@@ -189,8 +190,10 @@ class ZuoraClient:
             told = header.get(name)
             if not isinstance(told, str) or not 0 < len(told) <= LONGEST_KEY or not told.isprintable():
                 raise RefusedError(f"Zuora's answer for {key} has no {name}")
-        if (is_id or _ID.fullmatch(key)) and header[kind.id] != key:
-            raise TroubleError(f"Zuora: asked for {key} it answered with another document")  # as a mixed-up cache would
+        number = "" if is_id or _ID.fullmatch(key) else header.get(kind.number)
+        if header[kind.id] != key and not _is_same_number(number, key):
+            told = header.get(kind.number) or header[kind.id]
+            raise AnotherDocumentError(f"Zuora: asked for {key} it answered with another document, {_text(told)}")
         return header
 
     async def _relate(self, document: dict[str, Any], related: Related) -> tuple[DocumentType, str] | None:
@@ -252,6 +255,11 @@ def _segment(key: str) -> str:
     if not 0 < len(key) <= LONGEST_KEY or key.strip(".") == "":
         raise RefusedError(f"{key[:LONGEST_KEY]!r} is no id or number of Zuora's")
     return quote(key, safe="", errors="replace")
+
+
+def _is_same_number(told: Any, key: str) -> bool:
+    """Tell whether a number is the one asked for, whatever the case and the blanks that a callout has it in."""
+    return isinstance(told, str) and told.strip().casefold() == key.strip().casefold()
 
 
 def _at_our_address(next_page: str) -> str:

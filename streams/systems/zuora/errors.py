@@ -61,6 +61,10 @@ class NoSuchObjectError(NotFoundError):
     """Zuora itself says that there is no such object: not a proxy, not a wrong address."""
 
 
+class AnotherDocumentError(NotFoundError):
+    """What was answered is not what was asked for, as by a mixed-up cache; what was asked for was not found."""
+
+
 def refuses_token(answer: Answer) -> bool:
     """Tell a 401 in either of its forms: the status, or the code in the body of a 200."""
     if answer.status != 200:
