@@ -216,6 +216,16 @@ async def test_the_ledger_is_asked_where_the_settings_say(tenant: Tenant) -> Non
     assert tenant.asked[0].query["$filter"] == "Company eq '10' and ReferenceNumber eq 'INV1-A'"
 
 
+async def test_a_voucher_of_another_company_is_never_taken_for_the_one_looked_for(tenant: Tenant) -> None:
+    tenant.answer("VoucherHandling.svc/VoucherSet", {"value": [{**KEYS, "Company": "20", "VoucherText2": "INV1-A"}]})
+    rows = {"value": [{**KEYS, "Company": "20", "ReferenceNumber": "INV1-A"}]}
+    tenant.answer("GLVoucherRowsAnalysis.svc/GenLedVoucherRowSet", rows)
+    async with client_of(tenant) as client:
+        for look in (client.look_in_hold("10", ["INV1-A"]), client.look_in_ledger("10", "INV1-A")):
+            with pytest.raises(LookUpRefusedError, match="of another company"):
+                await look
+
+
 async def test_a_ledger_that_is_not_there_is_no_absence(tenant: Tenant) -> None:
     async with client_of(tenant) as client:
         with pytest.raises(LookUpRefusedError, match=r"GLVoucherRowsAnalysis\.svc/GenLedVoucherRowSet \(404\)"):
@@ -304,6 +314,16 @@ async def test_a_post_to_a_server_that_cannot_be_reached_was_surely_not_done() -
     assert done.judgement.verdict is Verdict.BUSY
 
 
+@pytest.mark.parametrize("told", [{"VoucherText2": "INV2-B"}, {"Company": "20"}], ids=["reference", "company"])
+async def test_a_number_told_of_another_voucher_is_not_taken_but_looked_for(
+    tenant: Tenant, told: dict[str, str]
+) -> None:
+    tenant.answer("VoucherHandling.svc/VoucherSet", {**KEYS, **told}, status=201)
+    async with client_of(tenant) as client:
+        done = await created(client, "t")
+    assert (done.judgement.verdict, done.number) == (Verdict.DONE, None)
+
+
 # --- basic data -----------------------------------------------------------------------------------------------------
 
 FINANCE = "CodePartValuesHandling.svc/CompanyFinanceSet"
@@ -325,6 +345,15 @@ async def test_a_tenant_that_knows_no_keys_is_asked_by_filter(tenant: Tenant) ->
     tenant.answer(FINANCE, {"value": [COMPANY]})
     async with client_of(tenant) as client:
         assert await client.basics.company("10")
+
+
+async def test_another_company_under_the_key_is_never_taken_for_the_one_asked_for(tenant: Tenant) -> None:
+    tenant.answer(f"{FINANCE}(Company='10')", COMPANY | {"Company": "20", "CurrencyCode": "USD"})
+    tenant.answer(FINANCE, {"value": [COMPANY]})
+    async with client_of(tenant) as client:
+        company = await client.basics.company("10")
+    assert company is not None
+    assert company.currency == "EUR"
 
 
 async def test_an_empty_list_means_that_the_company_is_not_visible(tenant: Tenant) -> None:

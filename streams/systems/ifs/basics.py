@@ -147,14 +147,14 @@ class Basics:
         return page.rows[0] if page.rows else {}
 
     async def _company_row(self, company: str) -> dict[str, Any] | None:
-        """Read by key, and where there is nothing under the key once more by filter: not every gateway knows both."""
+        """Read by key, and where that is not under the key once more by filter: not every gateway knows both."""
         try:
             row = await self._service.entity(COMPANIES, odata.by_key("CompanyFinanceSet", Company=company))
         except NotFoundError:
             row = None
         if row is not None and isinstance(row.get("value"), list):
             row = next((one for one in row["value"] if isinstance(one, dict)), None)
-        if row is not None:
+        if row is not None and str(row.get("Company", company)) == company:  # another's currency would be posted in
             return row
         query = odata.query(filter=odata.equal("Company", company), top=1)
         rows = (await self._service.page(COMPANIES, "CompanyFinanceSet", query)).rows

@@ -125,7 +125,7 @@ def _booked(told: list[PartAnswer] | Answer, vouchers: Sequence[VoucherPart], wh
 
 def _number(answer: Answer, voucher: VoucherPart) -> VoucherNumber | None:
     """Return the number that is told for a voucher; one that is told with another's reference is not this one's."""
-    return number_told(answer, voucher.command.company, reference=voucher.command.reference)
+    return number_told(answer, voucher.command.company, voucher.command.reference)
 
 
 def _unclear(judgement: Judgement, words: str) -> Judgement:

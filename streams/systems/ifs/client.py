@@ -143,7 +143,7 @@ class IfsClient:
             rows, newer_tag = await self._look(projection, entity_set, query)
             tag = tag or newer_tag  # the first: it is old if anything came between it and the last chunk
             for row in rows:
-                reference, number = _matching(row, "VoucherText2", chunk), _number(row, company)
+                reference, number = _matching(row, "VoucherText2", chunk, company), _number(row, company)
                 known = found.get(reference)
                 # A person may have copied the voucher with its text: the older one is ours.
                 if known is None or _age(number) < _age(known.number):
@@ -198,7 +198,7 @@ class IfsClient:
             top = 1 if len(chunk) == 1 else MOST_ROWS
             rows, _ = await self._look(projection, entity_set, odata.query(filter=condition, top=top))
             for row in rows:
-                reference = _matching(row, "ReferenceNumber", chunk)
+                reference = _matching(row, "ReferenceNumber", chunk, company)
                 found.setdefault(reference, _found(row, _number(row, company)))
             if len(chunk) > 1 and len(rows) >= MOST_ROWS:  # those that are missing may have had no room
                 for missing in (reference for reference in chunk if reference not in found):
@@ -217,13 +217,14 @@ class IfsClient:
         return page.rows, page.tag
 
 
-def _matching(row: Mapping[str, Any], field: str, references: Sequence[str]) -> str:
+def _matching(row: Mapping[str, Any], field: str, references: Sequence[str], company: str) -> str:
     """Return which reference a row has; a row that was not asked for means that the filter was not obeyed."""
     value = row.get(field)
-    if value in references:
+    if value in references and row.get("Company", company) == company:
         return str(value)
     raise LookUpRefusedError(
-        f"IFS answers a look-up by {field} with rows that do not have it: a gateway drops $filter, so nothing is proven"
+        f"IFS answers a look-up by {field} in company {company} with rows that do not have it or are of another "
+        "company: a gateway drops $filter, so nothing is proven"
     )
 
 

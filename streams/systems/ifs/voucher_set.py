@@ -54,20 +54,20 @@ class VoucherSetPosting:
         judgement, answer = await self._booking.send(self._url, body, headers, "return=representation, ")
         if answer is None or judgement.verdict is not Verdict.DONE:
             return Created(judgement)
-        return Created(judgement, number_told(answer, company))
+        return Created(judgement, number_told(answer, company, body["VoucherText2"]))
 
 
-def number_told(answer: Answer, company: str, reference: str | None = None) -> VoucherNumber | None:
+def number_told(answer: Answer, company: str, reference: str) -> VoucherNumber | None:
     """Return the number that the answer to a POST gives in its body or else in its Location (204 has no body).
 
-    None also where the body tells another voucher's reference than the one that is expected.
+    None also where the body tells another voucher's reference or another company than those that are expected.
     """
     try:
         body = answer.json()
     except UnreadableError:
         body = None
     fields = body if isinstance(body, dict) else {}
-    if reference is not None and fields.get("VoucherText2", reference) != reference:
+    if fields.get("VoucherText2", reference) != reference or fields.get("Company", company) != company:
         return None
     number = number_of(fields, company)
     place = _NUMBER_IN_LOCATION.search(unquote(answer.headers.get("Location", "")))
