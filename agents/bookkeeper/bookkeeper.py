@@ -20,12 +20,13 @@ from schemas.requests import CorrectionRequested, ReplayRequested, Request, Sett
 from schemas.topics import TopicNames
 from schemas.vouchers import NothingToPost, PostingProgressed, VoucherPosted, VoucherRejected, VoucherReversed
 from streams.accounting.bookkeeping import take_document, take_over, take_pending, take_unreadable
-from streams.accounting.decisions import Arrival, Asking, Decision, Held
+from streams.accounting.decisions import Arrival, Asking, Decision, Held, Terms
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
+from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed, wait_for_payment
 from streams.accounting.record_state import RecordState
-from streams.accounting.settling import release
+from streams.accounting.settling import lose, release
 from streams.accounting.waiting import Running
 from streams.accounting.wishes import (
     handled,
@@ -192,7 +193,7 @@ class Bookkeeper:
             state = partition.state(account_id, record_id)
             if state is not None:
                 asking = Asking(held[name].document_offset, held[name].event_id, self._clock())
-                decision = release(state, held[name], documents[name], asking, partition.terms)
+                decision = _released(state, held[name], documents[name], asking, partition.terms)
                 partition.carry_out(work, teller, record_id, decision, asked.cause)
         running = partition.waiting.running[key]
         if partition.waiting.next_places(key, running.after, running.until, 1):
@@ -323,6 +324,15 @@ class Bookkeeper:
 
     def _teller(self, event: Event) -> Teller:
         return Teller(self._names, event, self._clock())
+
+
+def _released(
+    state: RecordState, held: Held, document: LedgerDocument | UnreadableError, asking: Asking, terms: Terms
+) -> Decision:
+    """Release a held record; one whose document cannot be read any more ends there, and others go on."""
+    if isinstance(document, UnreadableError):
+        return lose(state, held, str(document), asking.at)
+    return release(state, held, document, asking, terms)
 
 
 def _addressed(names: TopicNames) -> set[str]:

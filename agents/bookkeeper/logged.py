@@ -42,14 +42,24 @@ class Logged:
         except TopicsError as error:
             raise UnreadableError(str(error)) from error
 
-    async def documents(self, partition: int, held: Mapping[str, Held]) -> dict[str, LedgerDocument]:
-        """Return the documents of held records, reading those that were too large to keep."""
-        kept = {record_id: one.document for record_id, one in held.items() if one.document is not None}
-        absent = [record_id for record_id in held if record_id not in kept]
-        places = [(self._documents, partition, held[record_id].document_offset) for record_id in absent]
-        values = await self._read(places) if places else []
+    async def documents(self, partition: int, held: Mapping[str, Held]) -> dict[str, LedgerDocument | UnreadableError]:
+        """Return the documents of held records, reading those that were too large to keep; or why one cannot be."""
+        kept = {name: one.document for name, one in held.items() if one.document is not None}
+        offsets = {name: one.document_offset for name, one in held.items() if one.document is None}
+        places = [(self._documents, partition, offset) for offset in offsets.values()]
+        try:
+            values = await self._read(places) if places else []
+        except TopicsError:  # each by itself then: one that is lost keeps no other from its release
+            values = [None] * len(places)
         read = {
-            record_id: read_document(decode(DocumentCaptured, value))
-            for record_id, value in zip(absent, values, strict=True)
+            name: await self._document(partition, offset, value)
+            for (name, offset), value in zip(offsets.items(), values, strict=True)
         }
         return kept | read
+
+    async def _document(self, partition: int, offset: int, value: bytes | None) -> LedgerDocument | UnreadableError:
+        try:
+            value = value or await self._value(self._documents, partition, offset)
+            return read_document(decode(DocumentCaptured, value))
+        except UnreadableError as error:
+            return error

@@ -1,11 +1,11 @@
 """Evaluates a document and carries its record to where it belongs: sent, held, or at its end."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from schemas.base import DocumentType, Status
-from streams.accounting.decisions import Arrival, Asking, Decision, Held, Step, Terms, moved
+from streams.accounting.decisions import Arrival, Asking, Decision, Held, Step, Terms, moved, noted
 from streams.accounting.evaluation import ZERO_AMOUNT, Evaluation
 from streams.accounting.ledger_document import LedgerDocument, summarised
 from streams.accounting.record_state import RecordState
@@ -51,6 +51,12 @@ def release(state: RecordState, held: Held, document: LedgerDocument, asking: As
     if stale and decision.command is not None:
         return Decision(state, held=held, fetch_anew=True)
     return decision
+
+
+def lose(state: RecordState, held: Held, reason: str, at: datetime) -> Decision:
+    """End a held record whose document cannot be read any more; one whose voucher stands only says so."""
+    told = f"{reason}; `zuora-ifs replay --refetch` fetches it again"
+    return noted(state, held, told) if state.standing else moved(state, Status.FAILED, at, reason=told)
 
 
 def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
