@@ -9,6 +9,8 @@ from schemas.base import Status
 from streams.systems.zuora.captured import Fetched
 
 REMEMBERED_IDS = 16
+MOST_BETWEEN = 8
+"""The newest; hardly any document moves once."""
 ID_CHARACTERS = 16
 """Of an event id: 64 bits tell 16 ids of one object apart, and 16 of them take 300 bytes and not 560."""
 
@@ -26,6 +28,8 @@ class ObjectState:
     number: str | None = None
     first_account: str | None = None
     last_account: str | None = None
+    between: tuple[str, ...] = ()
+    """Accounts that it belonged to after the first and before the last: what is kept there hears of it too."""
     updated_date: str | None = None
     """Zuora's, of the newest state captured."""
 
@@ -36,7 +40,8 @@ class ObjectState:
             return cls()
         entry = orjson.loads(value)
         status = Status(entry["status"]) if "status" in entry else None
-        return cls(**{**entry, "seen": tuple(entry.get("seen", ())), "status": status})
+        lists = {name: tuple(entry.get(name, ())) for name in ("seen", "between")}
+        return cls(**{**entry, **lists, "status": status})
 
     def write(self) -> bytes:
         """Return the entry for the table."""
@@ -63,16 +68,21 @@ class ObjectState:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The accounts that know the object."""
-        return _distinct(self.first_account, self.last_account)
+        """The accounts that know the object, the one that it belonged to last at the end."""
+        last = self.last_account or self.first_account
+        before = (account for account in (self.first_account, *self.between) if account != last)
+        return _distinct(*before, last)
 
     def after(self, fetched: Fetched) -> Self:
         """Return the state once `fetched` was captured."""
+        first = self.first_account or fetched.account_id
+        between = tuple(account for account in self.accounts if account not in (first, fetched.account_id))
         return replace(
             self,
             captured=True,
             number=fetched.number or self.number,
-            first_account=self.first_account or fetched.account_id,
+            first_account=first,
+            between=between[-MOST_BETWEEN:],
             last_account=fetched.account_id,
             updated_date=fetched.updated_date or self.updated_date,
         )

@@ -149,7 +149,7 @@ class Story:
     def capture(self, document: DocumentCaptured) -> None:
         """Append a document for all accounts that know it, as the collector does."""
         known = self.accounts.setdefault(document.record_id, [])
-        both = dict.fromkeys([*known[:1], *known[-1:], document.account_id])
+        both = dict.fromkeys([*known, document.account_id])
         if document.gone:
             document = document.model_copy(update={"account_id": known[-1]})
             both.pop(document.account_id, None)

@@ -130,6 +130,19 @@ async def test_what_moves_to_another_account_is_told_to_the_old_one_first() -> N
     assert second.confirmed_up_to[:2] == [1, 2]
 
 
+async def test_what_moves_back_is_told_to_every_account_that_knew_it() -> None:
+    moves = ["acc-1", "acc-2", "acc-1", "acc-1", "acc-3"]
+    scene = Scene(*(invoice(accountId=account, amount=number) for number, account in enumerate(moves)))
+    told = [await scene.notify(notified(event_id=f"n{number}")) for number in range(len(moves))]
+
+    assert [[message.key.decode() for message in work.to(DOCUMENT)] for work in told] == [
+        ["acc-1"], ["acc-1", "acc-2"], ["acc-2", "acc-1"], ["acc-2", "acc-1"], ["acc-1", "acc-2", "acc-3"],
+    ]  # fmt: skip
+    assert documents(told[3])[0].former_account_ids == ("acc-2",)
+    state = ObjectState(first_account="acc-1", between=("acc-2",), last_account="acc-1")
+    assert state.accounts[-1] == "acc-1"  # to which it is told that it is gone
+
+
 async def test_an_older_state_is_fetched_again_once_and_the_newer_one_taken() -> None:
     older, newer = invoice(updatedDate="2026-03-01 09:00:00"), invoice(updatedDate="2026-03-01 11:00:00")
     scene = Scene(older, newer).knowing(captured=True, updated_date="2026-03-01 10:00:00", first_account="acc-1")
