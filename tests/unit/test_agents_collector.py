@@ -136,7 +136,7 @@ async def test_what_moves_back_is_told_to_every_account_that_knew_it() -> None:
     told = [await scene.notify(notified(event_id=f"n{number}")) for number in range(len(moves))]
 
     assert [[message.key.decode() for message in work.to(DOCUMENT)] for work in told] == [
-        ["acc-1"], ["acc-1", "acc-2"], ["acc-2", "acc-1"], ["acc-2", "acc-1"], ["acc-1", "acc-2", "acc-3"],
+        ["acc-1"], ["acc-1", "acc-2"], ["acc-2", "acc-1"], ["acc-2", "acc-1"], ["acc-2", "acc-1", "acc-3"],
     ]  # fmt: skip
     assert documents(told[3])[0].former_account_ids == ("acc-2",)
     state = ObjectState(first_account="acc-1", between=("acc-2",), last_account="acc-1")
