@@ -16,6 +16,7 @@ from schemas.notifications import NotificationReceived
 from streams.systems.ifs.basics import Company
 from streams.systems.ifs.errors import Verdict
 from streams.systems.zuora.captured import Fetched, as_text, captured
+from streams.systems.zuora.errors import AnotherDocumentError
 from tests.support.hostile_server import gzipped, http
 from tests.support.hostile_systems import (
     ID,
@@ -123,9 +124,9 @@ async def test_a_document_of_wrong_types_is_refused_in_a_short_line(wrong: dict[
     assert len(str(error.value)) < 400
 
 
-async def test_another_document_than_the_one_asked_for_is_trouble() -> None:
+async def test_another_document_than_the_one_asked_for_is_never_taken_for_it() -> None:
     async with zuora(http({**INVOICE, "id": ID[::-1]})) as (client, _):
-        with pytest.raises(TroubleError, match="another document"):
+        with pytest.raises(AnotherDocumentError, match="another document"):
             await client.fetch(DocumentType.INVOICE, ID)
 
 
