@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.base import DocumentType, utc_now
-from schemas.errors import ConnectorError, RefusedError, TroubleError
+from schemas.errors import ConnectorError, RefusedError
 from schemas.notifications import NotificationReceived
 from streams.systems.ifs.basics import Company
 from streams.systems.ifs.errors import Verdict
