@@ -320,6 +320,14 @@ def capture(world: World, document: DocumentCaptured, name: str | None = None) -
     world.say(DOCUMENTS, document.account_id, document, name or event_id(repr(document)))
 
 
+async def after(world: World, *documents: DocumentCaptured) -> World:
+    """Capture documents one after the other, each carried to its end; the same one may come again."""
+    for document in documents:
+        capture(world, document, f"{document.record_id} {len(world.log.all(DOCUMENTS))}")
+        await world.settle()
+    return world
+
+
 def unreadable(document: DocumentCaptured) -> DocumentCaptured:
     """Return a document as one that accounting cannot read."""
     return document.model_copy(update={"document": document.document | {"amount": "no number"}})
@@ -396,14 +404,11 @@ def correct(world: World, record: str, **more: Any) -> None:
     )
 
 
-async def refused_change_of_u() -> World:
+async def refused_change_of_u(world: World | None = None) -> World:
     """A payment is posted with U 500.00; that 100.00 are left of it IFS has refused."""
-    world = await mapped_world()
-    capture(world, card_payment("500.00"))
-    await world.settle()
+    world = await after(world or await mapped_world(), card_payment("500.00"))
     world.refuse.add("10")
-    capture(world, card_payment("100.00"))
-    await world.settle()
+    await after(world, card_payment("100.00"))
     assert world.status("Payment:pay-1") is Status.REJECTED
     world.refuse.clear()
     return world

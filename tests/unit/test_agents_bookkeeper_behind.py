@@ -12,6 +12,7 @@ from tests.support.bookkeeping import (
     NAMES,
     REQUESTS,
     World,
+    after,
     ask,
     capture,
     card_payment,
@@ -19,15 +20,13 @@ from tests.support.bookkeeping import (
     invoice,
     mapped_world,
     product,
+    refused_change_of_u,
 )
 
 
 async def with_one_ahead() -> World:
     """An invoice of account A is held for its mapping."""
-    world = await mapped_world()
-    capture(world, invoice(9, "A", sku="LATE"))
-    await world.settle()
-    return world
+    return await after(await mapped_world(), invoice(9, "A", sku="LATE"))
 
 
 async def release(world: World) -> None:
@@ -40,8 +39,7 @@ async def release(world: World) -> None:
 async def refused(document: DocumentCaptured) -> World:
     world = await with_one_ahead()
     world.refuse.add("10")
-    capture(world, document)
-    await world.settle()
+    await after(world, document)
     await release(world)
     return world
 
@@ -57,10 +55,7 @@ async def test_a_new_state_that_zuora_takes_back_before_its_turn_is_not_sent_aft
 
 
 async def test_a_new_state_that_zuora_takes_back_before_its_turn_is_not_sent_after_a_correction() -> None:
-    world = await with_one_ahead()
-    for status in ("Posted", "Draft"):
-        capture(world, invoice(1, "A", status=status))
-        await world.settle()
+    world = await after(await with_one_ahead(), invoice(1, "A"), invoice(1, "A", status="Draft"))
     correct(world, "Invoice:inv-1")
     await world.settle()
     await release(world)
@@ -73,12 +68,7 @@ async def test_a_new_state_that_zuora_takes_back_before_its_turn_is_not_sent_aft
 
 
 async def test_a_change_of_u_that_zuora_takes_back_before_its_turn_is_not_booked_after_a_refusal() -> None:
-    world = await with_one_ahead()
-    capture(world, card_payment("500.00"))
-    await world.settle()
-    world.refuse.add("10")
-    capture(world, card_payment("100.00"))
-    await world.settle()
+    world = await refused_change_of_u(await with_one_ahead())
     await release(world)
     for u in ("50.00", "100.00"):
         capture(world, card_payment(u), f"as {u}")

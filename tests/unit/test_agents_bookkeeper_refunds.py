@@ -10,8 +10,8 @@ from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
     DOCUMENTS,
     World,
+    after,
     ask,
-    capture,
     card_payment,
     correct,
     mapped_world,
@@ -32,13 +32,6 @@ async def all_posting() -> World:
         world.map("*", posting(document_type))
     world.map("10", product("3010").model_copy(update={"match_on": "accounting_code"}))
     await world.settle()
-    return world
-
-
-async def after(world: World, *documents: DocumentCaptured) -> World:
-    for number, document in enumerate(documents):
-        capture(world, document, f"{document.record_id} {number} {len(world.log.all(DOCUMENTS))}")
-        await world.settle()
     return world
 
 

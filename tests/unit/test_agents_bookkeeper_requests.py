@@ -19,6 +19,7 @@ from tests.support.bookkeeping import (
     REQUESTS,
     World,
     account,
+    after,
     ask,
     capture,
     card_payment,
@@ -173,10 +174,7 @@ async def test_a_request_for_a_record_that_nobody_knows_goes_to_the_dead_letters
     [(ReplayRequested, "replay"), (CorrectionRequested, "correction"), (SettlementRecorded, "settlement")],
 )
 async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(kind: type[Any], said: str) -> None:
-    world = await mapped_world()
-    for document in (invoice(1, "A"), unreadable(invoice(1, "A"))):
-        capture(world, document)
-        await world.settle()
+    world = await after(await mapped_world(), invoice(1, "A"), unreadable(invoice(1, "A")))
     before, commands = world.history("Invoice:inv-1")[-1], len(world.commands())
 
     more = {
@@ -199,9 +197,7 @@ async def test_whoever_asks_for_what_cannot_be_read_is_told_so_in_the_record(kin
 async def test_a_replay_undoes_a_settlement_though_the_newest_document_cannot_be_read(*, anew: bool) -> None:
     world = await mapped_world()
     world.refuse.add("10")
-    for document in (invoice(1, "A"), unreadable(invoice(1, "A"))):
-        capture(world, document)
-        await world.settle()
+    await after(world, invoice(1, "A"), unreadable(invoice(1, "A")))
     ask(world, "Invoice:inv-1", SettlementRecorded, voucher="10/M/2026/4711")
     await world.settle()
     world.refuse.clear()

@@ -11,6 +11,7 @@ from schemas.mappings import CompanySet
 from tests.support.bookkeeping import (
     NOW,
     World,
+    after,
     capture,
     card_payment,
     correct,
@@ -47,29 +48,23 @@ async def test_a_rehearsed_document_that_zuora_takes_back_is_not_posted(mode: Li
 
 async def test_a_rehearsed_document_that_nobody_can_read_any_more_fails() -> None:
     world = await rehearsing()
-    capture(world, invoice(1, "A"))
-    await world.settle()
-    capture(world, unreadable(invoice(1, "A")))
-    await world.settle()
+    await after(world, invoice(1, "A"), unreadable(invoice(1, "A")))
     assert world.status("Invoice:inv-1") is Status.FAILED
 
 
 async def test_a_rehearsed_document_from_before_the_cutover_is_captured_when_it_comes_again_after_it() -> None:
     world = await rehearsing()
-    capture(world, card_payment("500.00"))
-    await world.settle()
+    await after(world, card_payment("500.00"))
     world.map("10", CompanySet(company="10", cutover=date(2026, 4, 1), actor="eva", at=NOW))
     await world.switch("live")
-    capture(world, card_payment("100.00"))
-    await world.settle()
+    await after(world, card_payment("100.00"))
     assert world.status("Payment:pay-1") is Status.CAPTURED
     assert world.net() == {}
 
 
 async def test_a_correction_that_is_rehearsed_leaves_the_voucher_standing() -> None:
     world = await mapped_world()
-    capture(world, invoice(1, "A"))
-    await world.settle()
+    await after(world, invoice(1, "A"))
     capture(world, invoice(1, "A", amount="80.00"))
     await world.switch("shadow")
     await world.settle()
@@ -78,8 +73,7 @@ async def test_a_correction_that_is_rehearsed_leaves_the_voucher_standing() -> N
     assert world.status("Invoice:inv-1") is Status.CHANGED_AFTER_POSTING
     assert len(world.commands()) == 2
     await world.switch("live")
-    capture(world, invoice(1, "A", amount="80.00"), "told again")
-    await world.settle()
+    await after(world, invoice(1, "A", amount="80.00"))
     assert world.net() == {"1510": Decimal(100), "3010": Decimal(-100)}
     correct(world, "Invoice:inv-1", date=date(2026, 3, 31))
     await world.settle()
@@ -90,18 +84,15 @@ async def test_a_correction_that_is_rehearsed_leaves_the_voucher_standing() -> N
 @pytest.mark.parametrize("anew", [False, True])
 async def test_a_change_of_u_that_is_rehearsed_is_booked_once_it_counts(*, anew: bool) -> None:
     world = await mapped_world()
-    capture(world, card_payment("500.00"))
-    await world.settle()
+    await after(world, card_payment("500.00"))
     await world.switch("shadow")
-    capture(world, card_payment("100.00"))
-    await world.settle()
+    await after(world, card_payment("100.00"))
     assert rows(world)[-1] == ["1510 Cr 400.00", "2420 Dr 400.00"]
     await world.switch("live")
     if anew:
         await world.start_anew()
         await world.settle()
-    capture(world, card_payment("50.00"))
-    await world.settle()
+    await after(world, card_payment("50.00"))
     assert world.net() == {"1930": Decimal(500), "1510": Decimal(-450), "2420": Decimal(-50)}
 
 
@@ -110,9 +101,7 @@ async def rehearsed_refund() -> World:
     world = await rehearsing()
     world.map("*", posting(DocumentType.REFUND))
     await world.settle()
-    for document in (card_payment("0"), refund("500.00")):
-        capture(world, document)
-        await world.settle()
+    await after(world, card_payment("0"), refund("500.00"))
     return world
 
 
@@ -126,9 +115,7 @@ async def test_a_refund_of_a_rehearsed_payment_is_rehearsed() -> None:
 async def test_a_refund_that_comes_before_its_payment_is_rehearsed_after_it() -> None:
     world = await rehearsing()
     world.map("*", posting(DocumentType.REFUND))
-    for document in (refund("500.00"), card_payment("0")):
-        capture(world, document)
-        await world.settle()
+    await after(world, refund("500.00"), card_payment("0"))
     assert rows(world)[-1] == ["1510 Dr 500.00", "1930 Cr 500.00"]
 
 
@@ -137,11 +124,9 @@ async def test_a_refund_that_is_sent_in_shadow_mode_is_not_posted_where_the_mode
 ):
     world = await rehearsing()
     world.map("*", posting(DocumentType.REFUND))
-    capture(world, card_payment("0"))
-    await world.settle()
+    await after(world, card_payment("0"))
     world.hold_answers()
-    capture(world, refund("500.00"))
-    await world.settle()
+    await after(world, refund("500.00"))
     await world.switch("live")
     world.answer()
     await world.settle()
@@ -154,8 +139,7 @@ async def test_a_rehearsed_refund_is_posted_when_its_payment_is() -> None:
     await world.switch("live")
     await world.settle()
     assert world.net() == {}
-    capture(world, card_payment("0"), "told again")
-    await world.settle()
+    await after(world, card_payment("0"))
     assert world.net() == {}  # 500.00 came in and went out again
     assert [posted.shadow for posted in world.posted.values()] == [True, True, False, False]
     assert world.history("Refund:ref-1")[-1].reason is None
@@ -164,18 +148,15 @@ async def test_a_rehearsed_refund_is_posted_when_its_payment_is() -> None:
 async def test_a_refund_of_a_payment_that_was_rehearsed_alone_waits_where_vouchers_are_posted() -> None:
     world = await rehearsed_refund()
     await world.switch("live")
-    capture(world, refund("500.00"), "told again")
-    await world.settle()
+    await after(world, refund("500.00"))
     told = world.history("Refund:ref-1")[-1]
     assert (told.status, told.reason) == (Status.CAPTURED, "its payment is not posted")
 
 
 async def test_a_rehearsed_refund_that_zuora_cancels_waits_for_its_payment_no_more() -> None:
     world = await rehearsed_refund()
-    capture(world, refund("500.00", status="Canceled"))
-    await world.settle()
+    await after(world, refund("500.00", status="Canceled"))
     await world.switch("live")
-    capture(world, card_payment("0"), "told again")
-    await world.settle()
+    await after(world, card_payment("0"))
     assert world.status("Refund:ref-1") is Status.NOT_POSTED
     assert world.net() == {"1930": Decimal(500), "1510": Decimal(-500)}
