@@ -18,7 +18,7 @@ from agents.poster.decision import FAST_STALE_TRIES, Answered, Look, Looked, Pau
 from agents.poster.doubts import Moment
 from agents.poster.metrics import ANSWERS, POST_SECONDS
 from agents.poster.pauses import PostingPausedError
-from agents.poster.state import Intent, Outcome, PostedOutcome, command_key, written
+from agents.poster.state import Intent, Outcome, command_key, written
 from agents.poster.trouble import CannotPostError, NotPossibleError
 from agents.runtime import handling
 from schemas.errors import RefusedError, TroubleError, UnauthorizedError
@@ -166,7 +166,7 @@ class Batching:
         carrying, company = self._carrying, tasks[0].command.company
         references = [task.command.reference for task in tasks]
         doubtful = [task for task in tasks if task.standing.sent_at is not None]
-        ages = {id(task): carrying.doubted(task) for task in doubtful}
+        ages = {id(task): carrying.doubted(task) for task in tasks}
         beyond = (
             await carrying.ifs.look_beyond_hold(company, [task.command.reference for task in doubtful])
             if doubtful
@@ -179,8 +179,7 @@ class Batching:
         for task in tasks:
             found = beyond.get(task.command.reference) or held.found.get(task.command.reference)
             is_complete = task.standing.sent_at is not None
-            age = ages.get(id(task), timedelta())
-            if await self._may_send(task, Looked(age, is_complete, found, held.tag), results):
+            if await self._may_send(task, Looked(ages[id(task)], is_complete, found, held.tag), results):
                 ready += await self._ready(task, results)
         free = {id(task) for task in self._free(tasks, results)}
         return [one for one in ready if id(one.task) in free], held.tag
@@ -299,8 +298,7 @@ class Batching:
         to_send = []
         for one in ready:
             if self._carrying.is_rehearsed(one.task.command):
-                outcome = PostedOutcome(number=None, rate=one.known, shadow=True, at=self._carrying.clock())
-                self._set(results, one.task, outcome)
+                self._set(results, one.task, self._carrying.rehearsed(one.known))
             else:
                 to_send.append(one)
         return to_send

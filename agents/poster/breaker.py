@@ -5,7 +5,6 @@ from collections.abc import Callable
 import structlog
 
 from agents.poster.metrics import SYSTEM_DOWN
-from streams.clocks import steady_seconds
 from streams.systems.retry import BackOff
 
 ACCOUNTS_IN_A_ROW = 3
@@ -19,7 +18,7 @@ log = structlog.get_logger(__name__)
 class Breaker:
     """Opens when nothing is answered any more; while it is open, one probe is made after each back-off."""
 
-    def __init__(self, back_off: BackOff, steady: Callable[[], float] = steady_seconds) -> None:
+    def __init__(self, back_off: BackOff, steady: Callable[[], float]) -> None:
         self._back_off = back_off
         self._steady = steady
         self._troubled: set[str] = set()

@@ -46,7 +46,6 @@ from schemas.topics import TopicNames
 from schemas.vouchers import KnownRate, PostVoucher, ReverseVoucher, VoucherRow
 from streams.accounting.conversion import Rate, convert
 from streams.accounting.money import decimals
-from streams.clocks import steady_seconds
 from streams.settings import IfsSettings
 from streams.systems.ifs.basics import Company
 from streams.systems.ifs.client import IfsClient
@@ -75,7 +74,7 @@ class Delayed:
     tries: Tries
     told_uncertain: datetime | None
     put_off_at: datetime
-    doubted: timedelta = timedelta()
+    doubted: timedelta
     """How long ago at least the POST was sent whose effect is not known."""
     is_paused: bool = False
     """A person paused posting; IFS is not in trouble."""
@@ -113,7 +112,7 @@ class Carrying:
         clock: Callable[[], datetime],
         back_off: BackOff,
         is_heard: Callable[[], bool],
-        steady: Callable[[], float] = steady_seconds,
+        steady: Callable[[], float],
     ) -> None:
         self.ifs = ifs
         self._names = names
@@ -145,6 +144,10 @@ class Carrying:
     def is_rehearsed(self, command: Command) -> bool:
         """Tell whether a command is never sent: in shadow mode none is, else none that pays back what was not."""
         return self._is_shadow or (isinstance(command, PostVoucher) and command.rehearsal)
+
+    def rehearsed(self, rate: KnownRate) -> PostedOutcome:
+        """Return the outcome of a command that is ready to be sent, and is not."""
+        return PostedOutcome(number=None, rate=rate, shadow=True, at=self.clock())
 
     def now(self) -> Moment:
         """Return this moment, by both clocks."""
@@ -190,8 +193,7 @@ class Carrying:
                 case Look():
                     seen: Looked | Answered = await self._look(task, step)
                 case Post() if self.is_rehearsed(task.command):
-                    rate = await self.terms(task.command)
-                    return PostedOutcome(number=None, rate=rate, shadow=True, at=self.clock())
+                    return self.rehearsed(await self.terms(task.command))
                 case Post():
                     seen = await self._post(task, step)
                 case Posted():

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from streams.clocks import steady_seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -27,7 +25,7 @@ class Doubts:
     They are named by their command and by the time that their intent tells.
     """
 
-    def __init__(self, steady: Callable[[], float] = steady_seconds) -> None:
+    def __init__(self, steady: Callable[[], float]) -> None:
         self._steady = steady
         self._since: dict[str, tuple[datetime, float]] = {}
 

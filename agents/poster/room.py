@@ -15,7 +15,6 @@ from agents.poster.state import written
 from agents.runtime import StateTable
 from schemas.base import Model, Time
 from schemas.topics import POSTING_PACE, WAITING_ENTRY
-from streams.clocks import steady_seconds
 
 MOST_WAITING = 100_000
 """Commands; when as many wait, the poster stops reading. That is the bill run of a company that is paused."""
@@ -87,7 +86,7 @@ class WaitingRoom:
         table: StateTable,
         *,
         clock: Callable[[], datetime],
-        steady: Callable[[], float] = steady_seconds,
+        steady: Callable[[], float],
         most: int = MOST_WAITING,
     ) -> None:
         self._table = table
