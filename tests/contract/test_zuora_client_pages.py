@@ -234,6 +234,11 @@ async def test_a_number_is_the_same_whatever_its_case_and_the_blanks_around_it()
         assert await client.resolve(DocumentType.INVOICE, " inv00000001") == "8ad0"
 
 
+async def test_an_id_in_capitals_is_the_one_that_zuora_tells_in_small_letters() -> None:
+    async with zuora(lambda _: HEADER | {"id": "8ad0" * 8}) as (client, _):
+        assert await client.resolve(DocumentType.INVOICE, "8AD0" * 8) == "8ad0" * 8
+
+
 async def test_the_header_after_the_items_must_be_of_the_same_document() -> None:
     seen: list[str] = []
 

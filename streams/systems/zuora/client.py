@@ -190,10 +190,13 @@ class ZuoraClient:
             told = header.get(name)
             if not isinstance(told, str) or not 0 < len(told) <= LONGEST_KEY or not told.isprintable():
                 raise RefusedError(f"Zuora's answer for {key} has no {name}")
-        number = "" if is_id or _ID.fullmatch(key) else header.get(kind.number)
-        if header[kind.id] != key and not _is_same_number(number, key):
-            told = header.get(kind.number) or header[kind.id]
-            raise AnotherDocumentError(f"Zuora: asked for {key} it answered with another document, {_text(told)}")
+        told_id, number = header[kind.id], header.get(kind.number)
+        is_asked_for = told_id == key
+        if not is_asked_for and not (is_id or _ID.fullmatch(key)):
+            is_asked_for = _is_same(told_id, key) or _is_same(number, key)
+        if not is_asked_for:
+            told = _text(number or told_id)
+            raise AnotherDocumentError(f"Zuora: asked for {key} it answered with another document, {told}")
         return header
 
     async def _relate(self, document: dict[str, Any], related: Related) -> tuple[DocumentType, str] | None:
@@ -257,8 +260,8 @@ def _segment(key: str) -> str:
     return quote(key, safe="", errors="replace")
 
 
-def _is_same_number(told: Any, key: str) -> bool:
-    """Tell whether a number is the one asked for, whatever the case and the blanks that a callout has it in."""
+def _is_same(told: Any, key: str) -> bool:
+    """Tell whether a number or id is the one asked for, whatever the case and the blanks that a callout has it in."""
     return isinstance(told, str) and told.strip().casefold() == key.strip().casefold()
 
 
