@@ -184,8 +184,8 @@ class WaitingRoom:
 
     def seconds_until_due(self, may: Callable[[str], bool]) -> float | None:
         """Return in how many seconds the first is due of the companies that may be posted to; None if none waits."""
-        dues = [place.due for company in list(self._lines) if may(company) and (place := self._first(company))]
-        return max(min(dues) - self._steady(), 0.0) if dues else None
+        heads = self._heads(may)
+        return max(min(place.due for place in heads) - self._steady(), 0.0) if heads else None
 
     def take_turn(self, may: Callable[[str], bool], *, also_early: bool = False) -> Waiting | None:
         """Return whose turn it is: due, of the company longest not served; None if nobody's.
@@ -193,8 +193,7 @@ class WaitingRoom:
         With `also_early` whoever has waited longest for a try, due or not.
         """
         now = self._steady()
-        heads = [place for company in list(self._lines) if may(company) and (place := self._first(company))]
-        heads = [place for place in heads if also_early or place.due <= now]
+        heads = [place for place in self._heads(may) if also_early or place.due <= now]
         if not heads:
             return None
         turn = min(heads, key=lambda place: (self._served.get(place.company, 0), place.due, place.offset))
@@ -213,6 +212,10 @@ class WaitingRoom:
             heapq.heappush(line, one)
         seen.pop(head.command_id, None)
         return [self._entry(self._places[command_id]) for command_id in list(seen)[:most]]
+
+    def _heads(self, may: Callable[[str], bool]) -> list[_Place]:
+        """Return who is first of each company that may be posted to."""
+        return [place for company in list(self._lines) if may(company) and (place := self._first(company))]
 
     def _first(self, company: str) -> _Place | None:
         """Return who is first in a company's line, having dropped what has changed."""
