@@ -273,7 +273,7 @@ class Batching:
             if judgement.verdict is Verdict.UNCERTAIN:
                 carrying.tell_uncertain(one.task, sent_at, judgement.words)
             else:
-                one.task.told_uncertain = sent_at
+                one.task.is_told(sent_at)
                 acknowledged = Intent(
                     sent_at=sent_at, rate=one.known, settle_seconds=settle.total_seconds(), acknowledged=True
                 )

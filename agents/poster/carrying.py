@@ -29,6 +29,7 @@ from agents.poster.pauses import PostingPausedError
 from agents.poster.rates import Rates
 from agents.poster.room import Tries
 from agents.poster.state import (
+    INTENT_BEGINS,
     Intent,
     Outcome,
     PostedOutcome,
@@ -96,6 +97,10 @@ class Task:
     """A POST is under way of which it is not known that it was not done."""
     converted: tuple[KnownRate, tuple[VoucherRow, ...]] | None = None
     """A rate, and its rows with company amounts at that rate."""
+
+    def is_told(self, sent_at: datetime) -> None:
+        """Note that a POST was told of as uncertain; how old the one before it was says nothing about this one."""
+        self.told_uncertain, self.doubted = sent_at, timedelta()
 
 
 class Carrying:
@@ -253,6 +258,12 @@ class Carrying:
             is_paused=pause is None,
         )
 
+    def notice(self, command_id: str) -> None:
+        """Note since when the effect of a POST is not known that an earlier poster sent, long before its turn comes."""
+        value = self.commands.get(command_key(command_id))
+        if value is not None and value.startswith(INTENT_BEGINS):
+            self.doubts.notice(command_id, Intent.model_validate_json(value).sent_at)
+
     def doubted(self, task: Task) -> timedelta:
         """Return how long ago at least the POST was sent whose effect is not known; zero if there is none such."""
         sent_at = task.standing.sent_at
@@ -359,7 +370,7 @@ class Carrying:
     def tell_uncertain(self, task: Task, sent_at: datetime, reason: str) -> None:
         """Tell the bookkeeper that the effect of a POST is not known; the caller confirms."""
         UNCERTAIN.inc()
-        task.told_uncertain = sent_at
+        task.is_told(sent_at)
         log.warning("a POST's effect is not known", record=task.command.record_id, reason=reason)
         self._tell(task, "uncertain", reason, sent_at)
 

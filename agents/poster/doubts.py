@@ -33,11 +33,16 @@ class Doubts:
         """Note that this process sent a POST whose effect is not known."""
         self._since[command_id] = moment.told, moment.steady
 
+    def notice(self, command_id: str, sent_at: datetime) -> None:
+        """Note a POST of an earlier process, unless it is known already."""
+        if self._since.get(command_id, (None,))[0] != sent_at:
+            self._since[command_id] = sent_at, self._steady()
+
     def age(self, command_id: str, sent_at: datetime, at_least: timedelta = timedelta()) -> timedelta:
         """Return how long ago it was sent. One that is not known was sent `at_least` so long before this moment."""
-        now = self._steady()
-        told, since = self._since.get(command_id, (None, now))
-        if told != sent_at:
+        self.notice(command_id, sent_at)
+        now, (_, since) = self._steady(), self._since[command_id]
+        if now - since < at_least.total_seconds():
             since = now - at_least.total_seconds()
             self._since[command_id] = sent_at, since
         return timedelta(seconds=now - since)

@@ -126,6 +126,8 @@ class Poster:
         for partition in partitions:
             async with open_work(partition):
                 self._room.load()
+                for command_id in self._room.command_ids:
+                    self._carrying.notice(command_id)
         if len(self._room):
             log.info("commands wait from before", commands=len(self._room))
 
@@ -141,6 +143,7 @@ class Poster:
         if event.topic != self._names.public(topics.VOUCHER_COMMAND):
             await self._on_word(event, work)
         elif command := self._read(event, work):
+            self._carrying.notice(command.command_id)
             self._road.add(Ahead(command, event, work, trace_text(event.headers)))
             return
         await work.finish()

@@ -109,6 +109,11 @@ class WaitingRoom:
         return len(self._places)
 
     @property
+    def command_ids(self) -> list[str]:
+        """Who waits, in no order."""
+        return list(self._places)
+
+    @property
     def is_full(self) -> bool:
         """Whether no further command may come in."""
         return len(self) >= self._most or self._bytes >= MOST_WAITING_BYTES

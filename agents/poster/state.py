@@ -57,6 +57,10 @@ class Spent(Model):
     requests: dict[int, int]
 
 
+INTENT_BEGINS = b'{"state":"intent"'
+"""So an intent is written; to see whether an entry is one costs nothing then."""
+
+
 def command_key(command_id: str) -> str:
     """Return the key of a command's entry."""
     return f"command/{command_id}"

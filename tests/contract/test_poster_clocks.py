@@ -1,7 +1,9 @@
 """A clock that is wrong, or put right, while a POST is in doubt: never a second voucher, and nobody waits for it."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -72,6 +74,43 @@ async def test_how_long_a_post_has_been_in_doubt_outlives_the_poster() -> None:
 
         assert not the_posted(desk.outcomes).found
         assert desk.progress == ["uncertain", "posting"]
+
+
+async def test_a_post_is_never_as_old_as_the_one_before_it() -> None:
+    async with open_desk() as desk:
+        desk.fault("drop")
+        async with desk.poster(settle_seconds=600) as poster:
+            await desk.hand(poster, command())
+            desk.passed_unseen += 599
+            await tick_until_looked(desk, poster)
+            desk.passed_unseen += 2
+            desk.fault("commit-late", seconds=60)
+            with pytest.raises(CrashError):  # after the second POST, before anything of it is told
+                await desk.tick(poster, crash_at=4)
+        assert desk.posts == 1  # the first was cut off on its way
+        async with desk.poster(settle_seconds=600) as poster:
+            await tick_until_looked(desk, poster)
+            desk.passed_unseen += 10
+            await tick_until_looked(desk, poster)
+        assert desk.posts == 1  # the first was cut off on its way
+
+
+async def test_those_behind_in_an_account_are_in_doubt_as_long_as_the_first_also_for_the_next_poster() -> None:
+    async with open_desk() as desk:
+        desk.sandbox.faults.order({"kind": "drop", "path": "batch", "method": "POST"})
+        commands = [command(f"INV{number}-AAAABBBBCCCCDDDDEEEE", account_id="A") for number in (1, 2, 3)]
+        async with desk.poster(settle_seconds=600, batch_size=50) as poster:
+            await desk.hand(poster, *commands)
+        async with desk.poster(settle_seconds=600) as poster:
+            await poster.before_events(frozenset({0}), cast("Any", lambda _: opened(desk)))
+            desk.passed_unseen += 603  # a batch of three settles for two seconds more
+            await desk.until_nobody_waits(poster)
+        assert [len(desk.vouchers(each.reference)) for each in commands] == [1, 1, 1]
+
+
+@asynccontextmanager
+async def opened(desk: Desk) -> AsyncIterator[DeskWork]:
+    yield DeskWork(desk.table, desk.waiting)
 
 
 async def tick_until_looked(desk: Desk, poster: object) -> None:
