@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import UnreadableError
 from schemas.notifications import DocumentCaptured
+from streams.accounting.commands import check_command
 from streams.accounting.documents import LedgerDocument, read_document, summarised
 from streams.accounting.money import decimals
 from tests.support.company_10 import (
@@ -22,6 +23,7 @@ from tests.support.company_10 import (
     payment,
     refund,
 )
+from tests.support.posting import command
 
 DOCUMENTS = [
     invoice("125.00", item("ANL", "100.00", VAT25="25.00", deferredRevenueAccountingCode="D"), taxAmount="25.00"),
@@ -141,3 +143,10 @@ def test_two_thousand_items_are_kept_in_less_than_a_kilobyte() -> None:
 @pytest.mark.parametrize(("currency", "places"), [("JPY", 0), ("EUR", 2), ("KWD", 3), ("CLF", 4)])
 def test_currencies_have_their_own_decimals(currency: str, places: int) -> None:
     assert decimals(currency) == places
+
+
+@pytest.mark.parametrize(("currency", "places"), [("BGN", 2), ("ANG", 2), ("HRK", 2), ("BYR", 0)])
+def test_what_iso_4217_withdrew_is_still_read_and_its_vouchers_are_still_carried(currency: str, places: int) -> None:
+    assert decimals(currency) == places
+    assert read_document(invoice("1.00", item("ANL", "1.00"), currency=currency)).currency == currency
+    check_command(command(currency=currency))
