@@ -19,6 +19,7 @@ from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.money import ZERO
 from streams.accounting.origins import Origin, origins
 from streams.accounting.postings import applied_postings, postings_of
+from streams.accounting.reference import applied_reference
 from streams.projection.chart import ProjectedChart
 from streams.projection.queries import CurrentMapping, ReadModel
 from streams.views.json import json_value
@@ -113,17 +114,29 @@ class Sent:
 def explain(model: ReadModel, sent: Sequence[Sent]) -> list[Explanation]:
     """Explain a record's vouchers, given in the order in which they were sent."""
     found = []
-    booked = ZERO
+    booked, newest = ZERO, ""
     for one in sent:
         try:
             document = read_document(decode(DocumentCaptured, one.captured))
-            found.append(_explained(model, one, document, booked))
+            found.append(_explained(model, one, document, _booked_before(one.command, document, newest, booked)))
         except (UnreadableError, ValueError) as error:
             found.append(_unexplained(one.command, str(error)))
             continue
         if one.posted:
-            booked = document.unapplied
+            booked, newest = document.unapplied, one.command.reference
     return found
+
+
+def _booked_before(command: PostVoucher, document: LedgerDocument, newest: str, booked: Decimal) -> Decimal:
+    """Return the U that a change of it began from: what the voucher `newest` booked, or what the reference attests.
+
+    A change whose two sides were one account made no voucher, but counts as booked. The amount on the receivable, the
+    first row, tells where the next one began, and is believed only where the reference, a digest of both U, agrees.
+    """
+    moved = sum(((row.debit or ZERO) - (row.credit or ZERO) for row in command.rows[:1]), ZERO)
+    told = document.unapplied - moved
+    attested = applied_reference(document.number, document.document_id, newest, told, document.unapplied)
+    return told if command.reference == attested else booked
 
 
 def _explained(model: ReadModel, sent: Sent, document: LedgerDocument, booked: Decimal) -> Explanation:

@@ -1,6 +1,7 @@
 """All that the log knows about one record: its history, its documents, its vouchers, and the mappings behind them."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +94,16 @@ async def _sent(
         (topic, partition_of(command.account_id.encode(), partitions), command.document_offset)
         for _, command in commands
     ]
-    posted = {outcome.command_id for outcome in outcomes if isinstance(outcome, VoucherPosted)}
+    in_ifs = commands_in_ifs(outcomes)
     return [
-        Sent(command, one.value, source.timestamp, command.command_id in posted)
+        Sent(command, one.value, source.timestamp, command.command_id in in_ifs)
         for (source, command), one in zip(commands, await read_many(kafka, places), strict=True)
     ]
+
+
+def commands_in_ifs(outcomes: Iterable[VoucherPosted | VoucherRejected]) -> set[str]:
+    """Return the ids of the commands whose vouchers are in IFS Cloud; what is a rehearsal is not."""
+    return {one.command_id for one in outcomes if isinstance(one, VoucherPosted) and not one.shadow}
 
 
 def _event(record: LogRecord) -> Model | None:

@@ -23,7 +23,17 @@ from streams.log.partitions import partition_of
 from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
-from tests.support.bookkeeping import DOCUMENTS, NAMES, PARTITIONS, World
+from streams.record_details import commands_in_ifs
+from tests.support.bookkeeping import (
+    DOCUMENTS,
+    NAMES,
+    PARTITIONS,
+    World,
+    capture,
+    card_payment,
+    mapped_world,
+    unapplied,
+)
 from tests.support.company_10 import (
     MAPPINGS,
     NOW,
@@ -231,6 +241,35 @@ def test_a_document_that_cannot_be_read_is_told(log: Log) -> None:
     assert len(explanation.rows) == 4
 
 
+async def explained(world: World, path: Path) -> list[Explanation]:
+    """Explain all vouchers of a world, as a record's page does."""
+    with Store(path) as store:
+        projector = Projector(store, NAMES)
+        projector.partitions = {MAPPING: PARTITIONS}
+        projector.apply([record async for batch in world._read(MAPPING, None) for record in batch])
+    records: dict[str, list[Sent]] = {}
+    in_ifs = commands_in_ifs(world.posted.values())
+    for command in world.commands():
+        if isinstance(command, PostVoucher):
+            place = (DOCUMENTS, partition_of(command.account_id.encode(), PARTITIONS), command.document_offset)
+            [captured] = await world.log.read([place])
+            sent = Sent(command, captured, NOW, posted=command.command_id in in_ifs)
+            records.setdefault(command.record_id, []).append(sent)
+    return [one for sent in records.values() for one in explain(ReadModel(path), sent)]
+
+
+def told(explanations: list[Explanation]) -> list[tuple[bool, tuple[str, ...], list[str]]]:
+    """Return of each voucher whether it is a change of U, what differs, and what its rows are explained by."""
+    return [
+        (
+            one.reference.endswith("-A"),
+            one.differences,
+            [f"{row.row.account} {origin.amount}" for row in one.rows for origin in row.origins],
+        )
+        for one in explanations
+    ]
+
+
 async def test_all_that_the_bookkeeper_sends_is_explained(tmp_path: Path) -> None:
     world = World()
     world.map("A1", account())
@@ -241,22 +280,47 @@ async def test_all_that_the_bookkeeper_sends_is_explained(tmp_path: Path) -> Non
         world.say(DOCUMENTS, "A1", document)
         await world.settle()
 
-    path = tmp_path / "model.sqlite"
-    with Store(path) as store:
-        projector = Projector(store, NAMES)
-        projector.partitions = {MAPPING: PARTITIONS}
-        projector.apply([record async for batch in world._read(MAPPING, None) for record in batch])
-    sent = []
-    for command in world.commands():
-        assert isinstance(command, PostVoucher)
-        place = (DOCUMENTS, partition_of(command.account_id.encode(), PARTITIONS), command.document_offset)
-        [captured] = await world.log.read([place])
-        sent.append(Sent(command, captured, NOW, posted=True))
-    found = explain(ReadModel(path), sent[:1]) + explain(ReadModel(path), sent[1:])
+    assert [(is_change, differences) for is_change, differences, _ in told(await explained(world, tmp_path / "m"))] == [
+        (False, ()),
+        (False, ()),
+        (True, ()),
+        (True, ()),
+    ]
 
-    assert [(one.reference[-2:] == "-A", one.differences) for one in found] == [
-        (False, ()),
-        (False, ()),
-        (True, ()),
-        (True, ()),
+
+async def test_a_change_of_u_is_explained_from_what_is_booked_not_from_what_was_rehearsed(tmp_path: Path) -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    await world.switch("shadow")
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    await world.switch("live")
+    capture(world, card_payment("50.00"))
+    await world.settle()
+
+    assert told(await explained(world, tmp_path / "m")) == [
+        (False, (), ["1930 500.00", "2420 -500.00"]),
+        (True, (), ["1510 -400.00", "2420 400.00"]),
+        (True, (), ["1510 -450.00", "2420 450.00"]),
+    ]
+
+
+async def test_a_change_of_u_is_explained_also_after_one_that_made_no_voucher(tmp_path: Path) -> None:
+    world = await mapped_world()
+    world.map("10", unapplied(gl_account="1510"))
+    await world.settle()
+    for u in ("500.00", "100.00"):  # both sides on one account: nothing to post
+        capture(world, card_payment(u))
+        await world.settle()
+    world.map("10", unapplied(gl_account="2420"))
+    await world.settle()
+    for u in ("350.00", "300.00"):
+        capture(world, card_payment(u))
+        await world.settle()
+
+    assert told(await explained(world, tmp_path / "m")) == [
+        (False, (), ["1930 500.00", "1510 -500.00"]),
+        (True, (), ["1510 250.00", "2420 -250.00"]),
+        (True, (), ["1510 -50.00", "2420 50.00"]),
     ]
