@@ -7,24 +7,27 @@ from schemas.notifications import DocumentCaptured
 from schemas.topics import TopicNames
 from streams.accounting.documents import GONE, read_document
 from streams.accounting.evaluation import Evaluation, evaluate
-from streams.accounting.life_cycle import IN_LEDGER
 from streams.projection.chart import ProjectedChart
 from streams.projection.queries import ReadModel
 from streams.record_details import record_details
 from streams.requests import RequestError
 from streams.settings import KafkaSettings
 from streams.views.correction import Correction, standing
+from streams.views.records import BEFORE_CAPTURE
 
 
 class PostedRecords:
-    """The ids of the records that are posted, for evaluation: a refund follows its payment."""
+    """The ids of the records whose voucher stands in IFS, for evaluation: a refund follows its payment.
+
+    The status does not tell: a payment whose change of U was refused stands, one that was reversed is `corrected`.
+    """
 
     def __init__(self, model: ReadModel) -> None:
         self._model = model
 
     def __contains__(self, record_id: object) -> bool:
-        record = self._model.record(str(record_id))
-        return record is not None and record.status in IN_LEDGER
+        told = [step for step in self._model.steps(str(record_id)) if step.status not in BEFORE_CAPTURE]
+        return bool(told) and told[-1].posted_fingerprint is not None
 
 
 async def prepare_correction(kafka: KafkaSettings, names: TopicNames, model: ReadModel, record: Record) -> Correction:

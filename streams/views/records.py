@@ -4,8 +4,9 @@ from schemas.audit import Gap, Record, RecordStatusChanged
 from schemas.base import Model, Status, Time
 
 _FIELDS = tuple(Record.model_fields)
-_BEFORE_CAPTURE = frozenset({Status.RECEIVED, Status.FETCHED})
-_NOT_YET_CAPTURED = _BEFORE_CAPTURE | {Status.FAILED}
+BEFORE_CAPTURE = frozenset({Status.RECEIVED, Status.FETCHED})
+"""What the collector tells, which knows nothing of vouchers."""
+_NOT_YET_CAPTURED = BEFORE_CAPTURE | {Status.FAILED}
 
 
 class Step(Model):
@@ -30,7 +31,7 @@ def record_after(event: RecordStatusChanged, known: Record | None = None) -> Rec
     A collector that slept while another took over may tell of its steps when the bookkeeper has long gone on: such a
     step is part of the history and leaves the record as it is `known`.
     """
-    if known and event.status in _BEFORE_CAPTURE and known.status not in _NOT_YET_CAPTURED:
+    if known and event.status in BEFORE_CAPTURE and known.status not in _NOT_YET_CAPTURED:
         return known
     return Record.model_construct(**{name: getattr(event, name) for name in _FIELDS})
 
