@@ -201,7 +201,9 @@ async def test_copies_of_one_voucher_leave_no_other_out_of_a_look_for_many(tenan
     assert {reference: found.number.voucher_no for reference, found in held.found.items()} == {"A": 7, "B": 11}
 
 
-@pytest.mark.parametrize("body", [{"error": "x"}, {"value": None}, {"value": [1]}, [], "text"])
+@pytest.mark.parametrize(
+    "body", [{"error": "x"}, {"value": None}, {"value": [1]}, [], "text", {"value": [], "error": {"message": "m"}}]
+)
 async def test_an_answer_without_rows_is_trouble_and_never_an_empty_set(tenant: Tenant, body: Any) -> None:
     tenant.answer("VoucherHandling.svc/VoucherSet", body, ETag="t")
     async with client_of(tenant) as client:
@@ -322,6 +324,18 @@ async def test_a_number_told_of_another_voucher_is_not_taken_but_looked_for(
     async with client_of(tenant) as client:
         done = await created(client, "t")
     assert (done.judgement.verdict, done.number) == (Verdict.DONE, None)
+
+
+@pytest.mark.parametrize(
+    "words", ["upstream failed", "ORA-20110: UserGroupPeriod.USRGRPPER: The period is closed", "ORA-00060: deadlock"]
+)
+async def test_an_error_under_a_good_status_leaves_unknown_whether_a_voucher_was_created(
+    tenant: Tenant, words: str
+) -> None:
+    tenant.answer("VoucherHandling.svc/VoucherSet", {"VoucherNo": 7, "error": {"code": "X", "message": words}})
+    async with client_of(tenant) as client:
+        done = await created(client, "t")
+    assert (done.judgement.verdict, done.judgement.words, done.number) == (Verdict.UNCERTAIN, words, None)
 
 
 # --- basic data -----------------------------------------------------------------------------------------------------

@@ -120,13 +120,15 @@ class Judgement:
 
 def judge(answer: Answer) -> Judgement:
     """Tell what an answer means; the only place where IFS's answers become ours."""
-    if 200 <= answer.status < 300:
+    is_good = 200 <= answer.status < 300
+    if is_good and not _tells_error(answer):
         return Judgement(Verdict.DONE, answer.status, "", explain(key=None, number=None, status=answer.status))
     code, message, details = _parts(answer)
     found = next((match for text in (*details, message) if (match := _ORA.search(text))), None)
     number = int(found["number"]) if found else None
     key = found["key"] if found else None
-    verdict = _verdict(answer.status, code, number, key)
+    # An error under a good status may have come up when all was done: no code proves there that nothing was.
+    verdict = Verdict.UNCERTAIN if is_good else _verdict(answer.status, code, number, key)
     explanation = explain(key=key, number=number, status=answer.status)
     return Judgement(
         verdict,
@@ -193,6 +195,20 @@ def _parts(answer: Answer) -> tuple[str | None, str, list[str]]:
     details = error.get("details")
     told = [str(detail.get("message") or "") for detail in details or () if isinstance(detail, dict)]
     return _text(error.get("code")), _text(error.get("message")) or "", [text for text in told if text]
+
+
+def _tells_error(answer: Answer) -> bool:
+    """Tell an error under a good status: it came up after that was sent, or a gateway gives all errors so.
+
+    With an empty list beside it, that would be taken for a proof that there is no voucher.
+    """
+    if b'"error"' not in answer.body:
+        return False
+    try:
+        body = answer.json()
+    except UnreadableError:
+        return False
+    return isinstance(body, dict) and bool(body.get("error"))
 
 
 def _text(value: object) -> str | None:
