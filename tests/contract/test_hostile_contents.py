@@ -207,6 +207,17 @@ async def test_a_rate_of_another_currency_is_never_taken() -> None:
             await client.basics.rate(Company("10", "EUR", None), "1", "SEK", command().rate_date)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"CurrencyType": "2", "Inverted": True}, {"Company": "20", "Inverted": True}, {"CurrencyCode": "JPY"}],
+    ids=["type", "company", "currency"],
+)
+async def test_how_another_is_quoted_is_never_taken(other: dict[str, Any]) -> None:
+    async with ifs(http({"value": [other]})) as (client, _):
+        with pytest.raises(RefusedError, match=r"a gateway drops \$filter"):
+            await client.basics.quoted_inverted(Company("10", "EUR", None), "1")
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     body=st.binary(max_size=200)

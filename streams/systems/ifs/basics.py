@@ -3,7 +3,7 @@
 Names are those of IFS's Accounting Rules: CompanyFinance, CurrencyType, CurrencyRate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -109,7 +109,7 @@ class Basics:
         the rate. A tenant that offers none of these quotes directly.
 
         Raises:
-            UnusableRateError: the type is quoted against another currency than the company's.
+            UnusableRateError: the type is quoted against another currency than the company's, or another was told of.
 
         """
         if rate_row and rate_row.get("Inverted") is not None:
@@ -119,12 +119,11 @@ class Basics:
         kept = self._inverted.get(key)
         if kept is not None:
             return kept
-        of_company = odata.equal("Company", company.company)
-        of_type = odata.all_of(of_company, odata.equal("CurrencyType", currency_type))
+        of_type = {"Company": company.company, "CurrencyType": currency_type}
         row = await self._optional_row(RATES, "CurrencyTypeSet", of_type)
         self._demand_own_currency(company, currency_type, row)
         if row.get("Inverted") is None:
-            of_currency = odata.all_of(of_company, odata.equal("CurrencyCode", company.currency))
+            of_currency = {"Company": company.company, "CurrencyCode": company.currency}
             row = await self._optional_row("CurrencyCodesHandling", "CurrencyCodeSet", of_currency)
         return self._inverted.put(key, is_true(row.get("Inverted")))
 
@@ -137,13 +136,15 @@ class Basics:
                 f"the company's own currency is {company.currency}: set another currency type"
             )
 
-    async def _optional_row(self, projection: str, entity_set: str, condition: str) -> Mapping[str, Any]:
+    async def _optional_row(self, projection: str, entity_set: str, asked: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the first row of a set that not every tenant offers; an empty one where it is not there."""
+        condition = odata.all_of(*(odata.equal(name, value) for name, value in asked.items()))
         try:
             page = await self._service.page(projection, entity_set, odata.query(filter=condition, top=1))
         except NotFoundError as error:
             log.warning("IFS does not say how rates are quoted: taken as direct", error=str(error))
             return {}
+        _demand_asked(f"{projection}.svc/{entity_set}", page.rows, asked)
         return page.rows[0] if page.rows else {}
 
     async def _company_row(self, company: str) -> dict[str, Any] | None:
@@ -170,12 +171,14 @@ class Basics:
         query = odata.query(filter=condition, orderby="ValidFrom desc", top=NEWEST_RATES)
         rows = (await self._service.page(RATES, "CurrencyRateSet", query)).rows
         asked = {"Company": company, "CurrencyType": currency_type, "CurrencyCode": currency}
-        if any(str(row.get(name, value)) != value for row in rows for name, value in asked.items()):
-            raise UnusableRateError(
-                f"IFS {RATES}.svc/CurrencyRateSet shows other rates than were asked for: a gateway drops $filter"
-            )
+        _demand_asked(f"{RATES}.svc/CurrencyRateSet", rows, asked)
         valid = [row for row in rows if str(row.get("ValidFrom", ""))[:10] <= day.isoformat()]
         return max(valid, key=lambda row: str(row.get("ValidFrom", "")), default=None)
+
+
+def _demand_asked(source: str, rows: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> None:
+    if any(str(row.get(name, value)) != value for row in rows for name, value in asked.items()):
+        raise UnusableRateError(f"IFS {source} shows other rows than were asked for: a gateway drops $filter")
 
 
 def _is_usual(rate: Decimal) -> bool:
