@@ -116,16 +116,22 @@ def _booked(told: list[PartAnswer] | Answer, vouchers: Sequence[VoucherPart], wh
         return Booked(_unclear(whole, "answers whose Content-ID is none of those sent"))
     if any(judge(one.answer).verdict is not Verdict.DONE for one in told):
         return Booked(_unclear(whole, "some vouchers of a change set done, and some not"))
-    found = tuple(_number(one.answer, voucher) for one, voucher in zip(told, vouchers, strict=True))
+    found = tuple(_number(one, voucher) for one, voucher in zip(told, vouchers, strict=True))
     known = [number for number in found if number]
     if len(set(known)) < len(known):
         return Booked(_unclear(whole, "one number for several vouchers"))
     return Booked(whole, found)
 
 
-def _number(answer: Answer, voucher: VoucherPart) -> VoucherNumber | None:
-    """Return the number that is told for a voucher; one that is told with another's reference is not this one's."""
-    return number_told(answer, voucher.command.company, voucher.command.reference)
+def _number(told: PartAnswer, voucher: VoucherPart) -> VoucherNumber | None:
+    """Return the number that is told for a voucher; one that is told with another's reference is not this one's.
+
+    Nor is one where neither Content-ID nor reference tells whose it is: answers in a change set come in any order.
+    """
+    reference = voucher.command.reference
+    if told.number is None and reference.encode() not in told.answer.body:
+        return None
+    return number_told(told.answer, voucher.command.company, reference)
 
 
 def _unclear(judgement: Judgement, words: str) -> Judgement:
