@@ -13,6 +13,7 @@ from schemas.errors import FarSideError, NotFoundError, RefusedError
 from streams.settings import ZuoraSettings
 from streams.systems.retry import BackOff
 from streams.systems.session import TOO_LARGE
+from streams.systems.zuora.captured import Account
 from streams.systems.zuora.client import MOST_PAGES, ZuoraClient, zuora_session
 from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError
 from tests.support.servers import serving
@@ -237,6 +238,28 @@ async def test_a_number_is_the_same_whatever_its_case_and_the_blanks_around_it()
 async def test_an_id_in_capitals_is_the_one_that_zuora_tells_in_small_letters() -> None:
     async with zuora(lambda _: HEADER | {"id": "8ad0" * 8}) as (client, _):
         assert await client.resolve(DocumentType.INVOICE, "8AD0" * 8) == "8ad0" * 8
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"id": "b" * 32, "accountNumber": "A2", "name": "Other AB"}, {"name": "A", "Digits__c": 10**50}],
+    ids=["another account", "a number that nobody can mean"],
+)
+async def test_an_account_that_is_not_told_as_asked_for_has_no_name(more: dict[str, Any]) -> None:
+    async with zuora(lambda _: {"success": True, "basicInfo": more}) as (client, _):
+        assert await client.account("a" * 32) == Account("a" * 32)
+
+
+@pytest.mark.parametrize("data", [5, {"a": 1}, [1], "x"])
+async def test_taxes_that_are_no_list_are_refused(data: Any) -> None:
+    def script(request: web.Request) -> dict[str, Any]:
+        if "more-taxes" in request.path:
+            return {"success": True, "data": []}
+        return items(request, invoiceItems=[{"id": "i", "taxationItems": {"data": data, "nextPage": "/v1/more-taxes"}}])
+
+    async with zuora(script) as (client, _):
+        with pytest.raises(RefusedError, match="no list data"):
+            await client.fetch_invoice("8ad0")
 
 
 async def test_the_header_after_the_items_must_be_of_the_same_document() -> None:

@@ -145,12 +145,13 @@ class ZuoraClient:
         if (known := self._accounts.get(account_id)) is not None:
             return known
         try:
-            basic = (await self.get(f"/v1/accounts/{_segment(account_id)}")).get("basicInfo")
+            basic = as_text((await self.get(f"/v1/accounts/{_segment(account_id)}")).get("basicInfo"))
         except FarSideError as error:
             if error.retriable:
                 raise
             return Account(account_id)  # a name is good to have, never a reason to hold a document back
-        basic = as_text(basic) if isinstance(basic, dict) else {}
+        if not isinstance(basic, dict) or not _is_same(basic.get("id", account_id), account_id):
+            return Account(account_id)  # another's name would be sealed under this account's key, and outlive its own
         account = Account(account_id, _text(basic.get("accountNumber")), _text(basic.get("name")))
         self._accounts.put(account)
         return account
@@ -217,7 +218,7 @@ class ZuoraClient:
         taxes = row.get("taxationItems")
         if isinstance(taxes, dict) and isinstance(taxes.get("nextPage"), str) and taxes["nextPage"]:
             further = await self._all(_at_our_address(taxes["nextPage"]), "data", params=None)
-            row["taxationItems"] = {"data": [*(taxes.get("data") or []), *further]}
+            row["taxationItems"] = {"data": [*_page({"data": taxes.get("data") or []}, "data"), *further]}
 
     async def _all(
         self, path_or_url: str, name: str, params: str | None = f"pageSize={PAGE_SIZE}"
@@ -229,10 +230,7 @@ class ZuoraClient:
                 raise RefusedError(f"Zuora: {path_or_url} goes on after {MOST_PAGES} pages", code=TOO_LARGE)
             seen.add(path_or_url)
             body = await self.get(path_or_url, params)
-            page = body.get(name)
-            if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
-                raise RefusedError(f"Zuora's page has no list {name}")
-            rows += page
+            rows += _page(body, name)
             next_page, params = body.get("nextPage"), None
             if not isinstance(next_page, str) or not next_page:
                 return rows
@@ -258,6 +256,19 @@ def _segment(key: str) -> str:
     if not 0 < len(key) <= LONGEST_KEY or key.strip(".") == "":
         raise RefusedError(f"{key[:LONGEST_KEY]!r} is no id or number of Zuora's")
     return quote(key, safe="", errors="replace")
+
+
+def _page(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the rows of one page.
+
+    Raises:
+        RefusedError: it has none under this name.
+
+    """
+    page = body.get(name)
+    if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
+        raise RefusedError(f"Zuora's page has no list {name}")
+    return page
 
 
 def _is_same(told: Any, key: str) -> bool:
