@@ -47,8 +47,7 @@ class Governor:
 
     async def admit(self) -> None:
         """Return when the far side may be asked again; at once unless it has just asked for a wait."""
-        seconds = self._held_until - self._clock()
-        if seconds > 0:
+        while (seconds := self._held_until - self._clock()) > 0:  # noqa: ASYNC110 - more may be asked meanwhile
             await asyncio.sleep(seconds)
 
     def hold(self, retry_after: float | None) -> None:

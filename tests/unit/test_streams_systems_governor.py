@@ -126,3 +126,14 @@ async def test_requests_are_held_back_as_long_as_was_asked_for() -> None:
     await governor.refused(0.1)  # a shorter wait does not cut the longer one
     await asyncio.gather(governor.admit(), governor.admit())
     assert loop.time() - started >= 0.29
+
+
+async def test_who_waits_already_waits_longer_when_the_far_side_asks_for_more() -> None:
+    governor = Governor(RateBudget(1_000))
+    loop = asyncio.get_running_loop()
+    governor.hold(0.05)
+    started, waiting = loop.time(), asyncio.create_task(governor.admit())
+    await asyncio.sleep(0)
+    governor.hold(0.3)
+    await waiting
+    assert loop.time() - started >= 0.29
