@@ -8,6 +8,8 @@ from types import TracebackType
 
 from limits.aio.storage import MemoryStorage
 
+from streams.clocks import steady_seconds
+
 WINDOW_SECONDS = 60
 _KEY = "requests"
 _SHORTEST_NAP_SECONDS = 0.001
@@ -28,7 +30,7 @@ class RateBudget:
         # The storage is asked directly, not through a strategy: its key would change with the limit and forget.
         self._storage = MemoryStorage()
         self._queue = asyncio.Lock()
-        self._clocks_apart = time.time() - time.monotonic()
+        self._clocks_apart = time.time() - steady_seconds()
 
     @property
     def configured(self) -> int:
@@ -70,10 +72,14 @@ class RateBudget:
         return bool(await self._storage.acquire_entry(_KEY, self.limit, self._window_seconds, n))
 
     async def _heed_clock(self) -> None:
-        """Count what was spent as spent now if the clock was set back: it would lie ahead, perhaps by hours."""
-        apart = time.time() - time.monotonic()
-        if apart < self._clocks_apart - LARGEST_SLEW_SECONDS:
-            spent = min(await self.spent(), self.limit)
+        """Count as spent now what was spent before somebody set the clock.
+
+        Set back, what was spent would lie ahead, perhaps by hours. Set forward, it is too old to be told any more: a
+        whole window's is taken.
+        """
+        apart = time.time() - steady_seconds()
+        if abs(apart - self._clocks_apart) > LARGEST_SLEW_SECONDS:
+            spent = min(await self.spent(), self.limit) if apart < self._clocks_apart else self.limit
             await self._storage.reset()
             await self._spend(spent)
         self._clocks_apart = apart

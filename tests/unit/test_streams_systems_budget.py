@@ -65,14 +65,17 @@ async def test_the_past_of_someone_else_counts_as_spent_and_passes() -> None:
     assert time.monotonic() - began > 0.9
 
 
-async def test_a_clock_that_is_set_back_stops_nobody_for_longer_than_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("jump", [-3600, 3600], ids=["back", "forward"])
+async def test_a_clock_that_is_set_lets_nobody_exceed_the_limit_and_stops_nobody_for_longer_than_a_window(
+    jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     budget = RateBudget(3, window_seconds=1)
     await budget.acquire(3)
     now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
     began = time.monotonic()
 
-    await asyncio.wait_for(budget.acquire(4), 10)
+    await asyncio.wait_for(budget.acquire(), 10)
     assert time.monotonic() - began > 0.9  # what was spent stays spent
 
 
