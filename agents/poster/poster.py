@@ -200,9 +200,12 @@ class Poster:
         """Let a command wait behind those of its account in the room; a full room lets it stay on the road."""
         if not self._room.has_account(one.command.account_id):
             return False
-        if not self._room.is_full:
+        waits = self._room.has(one.command.command_id)  # it came twice, and the other one is of this turn too
+        if not waits and not self._room.is_full:
             with handling(one.work):
                 self._room.put(self._newcomer(one), one.event.value or b"")
+            waits = True
+        if waits:
             await self._leave(one)
         return True
 

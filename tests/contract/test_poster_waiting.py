@@ -93,6 +93,17 @@ async def test_a_command_that_comes_again_while_it_waits_does_not_wait_twice(des
     assert one_voucher_each(desk, [of_account("A")])
 
 
+async def test_a_command_that_came_twice_together_behind_one_that_waits_does_not_wait_twice(desk: Desk) -> None:
+    desk.fault("locked")
+    twice = of_account("A", 2)
+    async with desk.poster(batch_size=50) as poster:
+        await desk.hand(poster, of_account("A"))
+        await desk.hand(poster, twice, twice, of_account("A", 3))
+        assert in_room(desk) == 3
+        await desk.until_nobody_waits(poster)
+    assert references(desk.outcomes) == ["INVA1", "INVA2", "INVA3"]
+
+
 async def test_when_the_room_is_full_no_more_commands_are_taken_until_there_is_room(desk: Desk) -> None:
     desk.fault("locked", times=1_000_000)
     commands = [of_account(name) for name in "ABC"]
