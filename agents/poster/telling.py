@@ -98,9 +98,16 @@ def _rejected(command: Command, outcome: RejectedOutcome) -> VoucherRejected:
         reason=outcome.reason,
         code=outcome.code,
         message=outcome.message,
-        advice=outcome.advice,
+        advice=_advice(command, outcome.advice),
         rejected_at=outcome.at,
     )
+
+
+def _advice(command: Command, advice: str) -> str:
+    """Return what to do; a record whose reversal was refused is still changed after posting: no replay moves that."""
+    if isinstance(command, ReverseVoucher):
+        return f"{advice.replace('replay', 'correct')} The voucher to be reversed stands as it did."
+    return advice
 
 
 def _subject(command: Command) -> dict[str, Any]:

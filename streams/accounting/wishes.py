@@ -115,7 +115,8 @@ def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, 
     """Fold a request into what new state knows of its record, which has its outcomes but no document yet.
 
     `answered`: an outcome came after it, so what was to be done was. Without one a settlement stands, a replay undoes
-    it or is still to be sent; a correction is not known to have been, and a person sees that it was not.
+    it or is still to be sent, and its date is for what is held; a correction is not known to have been, and a person
+    sees that it was not.
     """
     if answered:
         return state
@@ -130,6 +131,9 @@ def remember_wish(state: RecordState | None, wish: Request, request_id: str, *, 
             status = undone if state.status is Status.SETTLED_BY_HAND else state.status
             dated = wish.date.isoformat() if wish.date else None
             return replace(state, status=status, settled_at=None, awaited_by=request_id, awaited_date=dated)
+        case ReplayRequested(date=date) if date is not None:
+            known = state or RecordState.blank(wish.account_id)
+            return replace(known, awaited_by=request_id, awaited_date=date.isoformat())
     return state
 
 

@@ -1,9 +1,13 @@
 """What a person's date and fetch of a record come to, whatever comes in between."""
 
 from datetime import date
+from decimal import Decimal
+
+import pytest
 
 from schemas import topics
 from schemas.base import Status
+from schemas.mappings import AccountMappingRemoved
 from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
     NAMES,
@@ -138,3 +142,55 @@ async def test_what_a_person_booked_stays_so_when_an_unreadable_document_comes_a
     await world.settle()
     assert world.commands() == []
     assert world.status("Invoice:inv-1") is Status.SETTLED_BY_HAND
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+async def test_new_state_keeps_the_date_that_a_person_gave_to_what_is_held(*, asked_again: bool) -> None:
+    world = await mapped_world()
+    capture(world, invoice(1, "A", sku="LATE"))
+    await world.settle()
+    ask(world, "Invoice:inv-1", ReplayRequested, date=DATED)
+    await world.settle()
+    if asked_again:  # without a date, which the one given before outlives
+        ask(world, "Invoice:inv-1", ReplayRequested)
+        await world.settle()
+    await world.start_anew()
+    await world.settle()
+    assert world.status("Invoice:inv-1") is Status.MAPPING_MISSING
+    capture(world, invoice(1, "A", sku="LATE"), "fetched once more by the new collector")
+    world.map("10", product("LATE"))
+    await world.settle()
+    assert [(one.record_id, one.voucher_date) for one in world.commands()] == [("Invoice:inv-1", DATED)]
+    assert world.status("Invoice:inv-1") is Status.POSTED
+
+
+async def test_new_state_keeps_the_date_that_a_person_gave_to_a_change_of_u_that_is_held() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    world.map("A", AccountMappingRemoved(account_id="A", actor="eva", at=NOW))
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    ask(world, "Payment:pay-1", ReplayRequested, date=DATED)
+    await world.settle()
+    await world.start_anew()
+    await world.settle()
+    world.map("A", account("A"))
+    await world.settle()
+    assert [one.voucher_date for one in world.commands()] == [date(2026, 3, 6), DATED]
+    assert world.net() == {"1930": Decimal(500), "2420": Decimal(-100), "1510": Decimal(-400)}
+
+
+async def test_in_new_state_a_date_that_was_used_moves_no_later_voucher() -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00").model_copy(update={"account_id": "A"}))
+    world.refuse.add("10")
+    await world.settle()
+    world.refuse.clear()
+    world.refused.clear()
+    ask(world, "Payment:pay-1", ReplayRequested, date=DATED)
+    await world.settle()
+    await world.start_anew()
+    capture(world, card_payment("100.00"))
+    await world.settle()
+    assert [one.voucher_date for one in world.commands()[1:]] == [DATED, date(2026, 3, 11)]

@@ -27,7 +27,7 @@ PERIOD_NOT_OPEN = Explanation(
 )
 YEAR_MISSING = Explanation(
     "accounting-year-missing",
-    f"Create the accounting year and its periods in IFS, {_REPLAY}.",
+    f"Create the accounting year and its periods in IFS, {_REPLAY}, or replay it with a date in an open period.",
 )
 ACCOUNT_NOT_VALID = Explanation(
     "account-not-valid",
