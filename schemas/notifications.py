@@ -26,7 +26,7 @@ class NotificationReceived(Model):
 
 
 class FetchLater(Model):
-    """A fetch that found nothing right after its callout, to be tried again; on a topic of our own. Key: object id."""
+    """A fetch that found nothing, or an older state, to be tried again; on a topic of our own. Key: object id."""
 
     notification: NotificationReceived
     notification_event_id: Text
@@ -34,6 +34,8 @@ class FetchLater(Model):
     attempt: Whole
     denials: Whole = 0
     """How often Zuora itself said, one time after the other, that a document captured before does not exist."""
+    older: Whole = 0
+    """How often, one time after the other, Zuora gave a state older by its own date than one captured before."""
 
 
 class DocumentCaptured(Model):

@@ -8,7 +8,7 @@ then the document goes. What was carried out whole is remembered last, so a cras
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -21,7 +21,7 @@ from agents.collector.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas.base import DocumentType, Status, utc_now
 from schemas.errors import FarSideError, NotFoundError, RefusedError, UnreadableError
-from schemas.notifications import DocumentCaptured
+from schemas.notifications import DocumentCaptured, FetchLater
 from schemas.topics import TopicNames
 from streams.log.messages import Message
 from streams.log.partitions import check_partition
@@ -34,14 +34,17 @@ from streams.systems.zuora.errors import AnotherDocumentError, NoSuchObjectError
 LARGEST_DOCUMENT_BYTES = 15 * 1024 * 1024
 """As JSON; topics of documents take 16 MiB."""
 NOT_FOUND_DELAYS_SECONDS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
-"""Between tries of a document that Zuora told of and cannot find yet; the last one repeats."""
+"""Between tries of a document that Zuora told of and cannot find yet, or knows in an older state; the last repeats."""
 NOT_FOUND_AFTER = timedelta(minutes=10)
 """After the callout; a document that is not there by then, and not at six tries, is not coming."""
 GONE_DELAYS_SECONDS = (2.0, 5.0)
 """Between the three times that Zuora has to say itself, in a row, that a document captured before does not exist: a
 replica that lags, or an answer of one moment, must not have a standing voucher told of as `gone from Zuora`."""
-STALE_WAIT_SECONDS = 2.0
-"""Before a state older than the one known is fetched again: a replica of Zuora's that lags."""
+STAYS_OLDER_AFTER = timedelta(minutes=30)
+"""After Zuora showed a state last: until then what gives an older one may be a replica that lags. It is three times
+what is waited for a document that is not there, since what is taken here may book. A state that stays older, at six
+more tries at least, is taken: Zuora's dates are local time without an offset, and in the hour after the clocks went
+back what is newer looks older. No person's word shortens this: nobody can see from outside whether a replica lags."""
 LATER_AT_ONCE = 1000
 """Later tries in hand at a time, for the wiring: nearly all of them only wait for their time, and what is handed over
 from a number to its id must not queue behind them."""
@@ -161,14 +164,18 @@ class Collector:
                     return
             state = await self._received(errand, state, work)
             with fetch_timed(errand.document_type):
-                fetched = await self._fetch(errand, state)
+                fetched = await self._zuora.fetch(errand.document_type, errand.object_id)
         except NotFoundError as error:
             await self._not_found(errand, state, error, work)
         except FarSideError as error:
             too_large = isinstance(error, RefusedError) and error.code == TOO_LARGE
             await self._give_up(errand, state, DOCUMENT_TOO_LARGE if too_large else str(error), work)
         else:
-            await self._take(errand, state, fetched, work)
+            if state.outdates(fetched) and (later := self._until_it_stays_older(errand, state)):
+                send_message(work, self._tell.later(errand, later))
+                await self._end(errand, state, work, "older")
+            else:
+                await self._take(errand, state, fetched, work)
 
     async def _hand_over(self, errand: Errand, document_id: str, state: ObjectState, work: Work) -> None:
         """Pass a notification that named a number on to the partition of the id, where the object's state lies."""
@@ -184,19 +191,7 @@ class Collector:
         await work.confirmed()
         return state
 
-    async def _fetch(self, errand: Errand, state: ObjectState) -> Fetched | None:
-        """Fetch the document; None if it is older than the state known, also when asked for again."""
-        fetched = await self._zuora.fetch(errand.document_type, errand.object_id)
-        if state.outdates(fetched):
-            await asyncio.sleep(STALE_WAIT_SECONDS)
-            fetched = await self._zuora.fetch(errand.document_type, errand.object_id)
-        return None if state.outdates(fetched) else fetched
-
-    async def _take(self, errand: Errand, state: ObjectState, fetched: Fetched | None, work: Work) -> None:
-        if fetched is None:
-            _log.warning("Zuora gave an older state than before, twice", record=errand.record_id)
-            await self._end(errand, state, work, "older")
-            return
+    async def _take(self, errand: Errand, state: ObjectState, fetched: Fetched, work: Work) -> None:
         account = await self._zuora.account(fetched.account_id)
         former = state.former_accounts(fetched)
         event = captured(errand.notification, fetched, account, self._clock())
@@ -210,7 +205,18 @@ class Collector:
         for document_type, document_id in fetched.renewed:
             later = errand.of(document_type, document_id, origin=errand.record_id)
             send_message(work, self._tell.later(errand, later))
-        await self._end(errand, state.after(fetched), work, "captured")
+        await self._end(errand, state.after(fetched, self._clock()), work, "captured")
+
+    def _until_it_stays_older(self, errand: Errand, state: ObjectState) -> FetchLater | None:
+        """Return the next try of a document whose state is older than the one known; None if it is to be taken."""
+        now, shown_at = self._clock(), errand.notification.received_at
+        # A clock that was ahead when the state was noted must not have it fetched for as long as it was ahead.
+        if state.shown_at is not None and state.shown_at <= now.timestamp():
+            shown_at = datetime.fromtimestamp(state.shown_at, UTC)
+        later = errand.outdated(now, NOT_FOUND_DELAYS_SECONDS, shown_at + STAYS_OLDER_AFTER)
+        if later is None:
+            _log.warning("Zuora's state stays older than one before: it is taken", record=errand.record_id)
+        return later
 
     async def _fetched(self, errand: Errand, state: ObjectState, event: DocumentCaptured, work: Work) -> ObjectState:
         """Write `fetched`, and then that the audit trail is the bookkeeper's, before the first document goes out."""

@@ -24,15 +24,17 @@ _ZUORA_ID = re.compile(r"[0-9a-f]{32}")
 class Errand:
     """A notification to be carried out; `cause` is its event id, `attempt` how often its document was not there.
 
-    `denials` is how often, the last times, Zuora said itself that a document captured before does not exist.
+    `denials` is how often, the last times, Zuora said itself that a document captured before does not exist, and
+    `older` how often it gave a state older than one captured before.
     """
 
     notification: NotificationReceived
     cause: str
     event: Event
-    attempt: int = 0
     not_before: Time | None = None
+    attempt: int = 0
     denials: int = 0
+    older: int = 0
 
     @classmethod
     def read(cls, event: Event) -> Self:
@@ -50,8 +52,8 @@ class Errand:
                 return cls(notification, cause or event_id(event.topic, str(event.partition), str(event.offset)), event)
             case FetchLater() as later:
                 _check(event, later.notification)
-                tries, denials = _counted(later.attempt), _counted(later.denials)
-                return cls(later.notification, later.notification_event_id, event, tries, later.not_before, denials)
+                counts = [_counted(count) for count in (later.attempt, later.denials, later.older)]
+                return cls(later.notification, later.notification_event_id, event, later.not_before, *counts)
             case other:
                 raise UnreadableError(f"{type(other).__name__} is not for the collector")
 
@@ -93,16 +95,14 @@ class Errand:
         )
 
     def again(self, now: Time, delays: tuple[float, ...], longest: timedelta) -> FetchLater | None:
-        """Return the next try, a delay later each time, the last `longest` after the callout; then None.
+        """Return the next try, a delay later each time, the last `longest` after the callout; then None."""
+        next_try = _next_try(now, delays, self.attempt, self.notification.received_at + longest)
+        return self._later(next_try, attempt=self.attempt + 1) if next_try else None
 
-        Each delay is waited once however old the callout is: after hours without Zuora all of them are old, and what
-        has just come up again may deny for a moment what is there.
-        """
-        deadline = self.notification.received_at + longest
-        delay = timedelta(seconds=delays[min(self.attempt, len(delays) - 1)])
-        if now < deadline:
-            return self._later(min(now + delay, deadline), denials=0)
-        return self._later(now + delay, denials=0) if self.attempt < len(delays) else None
+    def outdated(self, now: Time, delays: tuple[float, ...], until: Time) -> FetchLater | None:
+        """Return the next try of a document whose state was older than one captured before; None when it stayed so."""
+        next_try = _next_try(now, delays, self.older, until)
+        return self._later(next_try, attempt=self.attempt, older=self.older + 1) if next_try else None
 
     def denied(self, now: Time, delays: tuple[float, ...]) -> FetchLater | None:
         """Return the next try of a document that Zuora has just denied; None once each delay was waited in vain.
@@ -111,16 +111,30 @@ class Errand:
         """
         if self.denials >= len(delays):
             return None
-        return self._later(now + timedelta(seconds=delays[self.denials]), denials=self.denials + 1)
+        not_before = now + timedelta(seconds=delays[self.denials])
+        return self._later(not_before, attempt=self.attempt + 1, denials=self.denials + 1)
 
-    def _later(self, not_before: Time, *, denials: int) -> FetchLater:
+    def _later(self, not_before: Time, *, attempt: int, denials: int = 0, older: int = 0) -> FetchLater:
         return FetchLater(
             notification=self.notification,
             notification_event_id=self.cause,
             not_before=not_before,
-            attempt=self.attempt + 1,
+            attempt=attempt,
             denials=denials,
+            older=older,
         )
+
+
+def _next_try(now: Time, delays: tuple[float, ...], tries: int, deadline: Time) -> Time | None:
+    """Return when to try again after so many tries, the last time at the deadline; then None.
+
+    Each delay is waited once however long ago the deadline was: after hours without Zuora it always is, and what has
+    just come up again may deny for a moment what is there, or not know the newest of it.
+    """
+    delay = timedelta(seconds=delays[min(tries, len(delays) - 1)])
+    if now < deadline:
+        return min(now + delay, deadline)
+    return now + delay if tries < len(delays) else None
 
 
 def _counted(tries: int) -> int:

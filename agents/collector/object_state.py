@@ -1,6 +1,7 @@
 """What the collector remembers of each object: a few hundred bytes, for ever."""
 
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Self
 
 import orjson
@@ -32,6 +33,8 @@ class ObjectState:
     """Accounts that it belonged to after the first and before the last: what is kept there hears of it too."""
     updated_date: str | None = None
     """Zuora's, of the newest state captured."""
+    shown_at: int | None = None
+    """When Zuora showed that state last, in seconds since 1970 by our clock; none for states of earlier versions."""
 
     @classmethod
     def read(cls, value: bytes | None) -> Self:
@@ -58,7 +61,11 @@ class ObjectState:
         return replace(self, seen=(*self.seen, cause[:ID_CHARACTERS])[-REMEMBERED_IDS:])
 
     def outdates(self, fetched: Fetched) -> bool:
-        """Tell whether a fetched state is older than the one captured last; dates of another form do not compare."""
+        """Tell whether a fetched state is older than the one captured last; dates of another form do not compare.
+
+        By Zuora's word, that is: its dates are local time without an offset, so in the hour after the clocks went back
+        what is newer looks older.
+        """
         known, given = self.updated_date, fetched.updated_date
         return known is not None and given is not None and len(known) == len(given) and given < known
 
@@ -73,7 +80,7 @@ class ObjectState:
         before = (account for account in (self.first_account, *self.between) if account != last)
         return _distinct(*before, last)
 
-    def after(self, fetched: Fetched) -> Self:
+    def after(self, fetched: Fetched, now: datetime) -> Self:
         """Return the state once `fetched` was captured."""
         first = self.first_account or fetched.account_id
         between = tuple(account for account in self.accounts if account not in (first, fetched.account_id))
@@ -85,6 +92,7 @@ class ObjectState:
             between=between[-MOST_BETWEEN:],
             last_account=fetched.account_id,
             updated_date=fetched.updated_date or self.updated_date,
+            shown_at=int(now.timestamp()),
         )
 
 

@@ -79,7 +79,9 @@ class Teller:
             self._names.working(topics.FETCH_LATER),
             notification.object_id,
             later,
-            event_id=event_id("later", later.notification_event_id, notification.object_id, str(later.attempt)),
+            event_id=event_id(
+                "later", later.notification_event_id, notification.object_id, str(later.attempt), str(later.older)
+            ),
             process=PROCESS,
             subject=notification.object_id,
             time=later.not_before,

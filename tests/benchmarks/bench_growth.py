@@ -108,6 +108,7 @@ def known_object(number: int) -> tuple[str, bytes]:
         first_account=account,
         last_account=account,
         updated_date="2026-03-01T12:00:00.000+01:00",
+        shown_at=1_772_332_267,
     )
     return f"Invoice:{number:032x}", state.write()
 

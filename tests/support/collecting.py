@@ -89,13 +89,18 @@ class Scene:
 
     async def notify_and_follow(self, event: FakeEvent | None = None) -> list[FakeWork]:
         """Notify, and carry out the later try that comes of it, at its time, and that of that one, to the last."""
-        works = [await self.notify(event)]
+        work = await self.notify(event)
+        return [work, *await self.follow(work)]
+
+    async def follow(self, work: FakeWork) -> list[FakeWork]:
+        """Carry out the later try that came of some work, at its time, and that of that one, to the last."""
+        works = [work]
         while messages := works[-1].to(LATER):
             later = decoded(messages[0])
             assert isinstance(later, FetchLater)
             self.clock.now = max(self.clock.now, later.not_before)
             works.append(await self.later(messages[0]))
-        return works
+        return works[1:]
 
     def knowing(self, **state: Any) -> "Scene":
         self.table[RECORD] = ObjectState(**state).write()
