@@ -66,6 +66,7 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
     """
     document, at = arrival.document, arrival.asking.at
     asking, is_awaited = asked_for(state, arrival.asking), state.awaited_by is not None
+    was = state.status, state.reason
     state = replace(state, awaited_by=None, awaited_date=None)
     if is_awaited:
         state = replace(state, settled_unapplied=None)
@@ -88,6 +89,8 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
         decision = Decision(state, held=held if is_replayed else None)
     else:
         decision = settle(state, held, document, asking, terms)
+    if back and (decision.state.status, decision.state.reason) == was:  # its account is in another company still
+        return Decision(decision.state, held=decision.held)
     return replace(decision, steps=(*back, *decision.steps))
 
 
