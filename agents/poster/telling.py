@@ -71,6 +71,7 @@ def _posted(command: Command, outcome: PostedOutcome, rows: Sequence[VoucherRow]
     number, rate = outcome.number, outcome.rate
     facts: dict[str, Any] = {
         **_subject(command),
+        "company": number.company if number else command.company,
         "voucher_type": number.voucher_type if number else command.voucher_type,
         "accounting_year": number.accounting_year if number else None,
         "voucher_no": number.voucher_no if number else None,

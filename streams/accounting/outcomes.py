@@ -153,11 +153,14 @@ def _rehearsed(known: RecordState, told: VoucherPosted) -> RecordState:
 
 
 def _posted(known: RecordState, posted: VoucherPosted, offset: int) -> RecordState:
-    others = (one for one in known.standing if one.reference != posted.reference)
+    stood = next((one for one in known.standing if one.reference == posted.reference), None)
+    others = (one for one in known.standing if one is not stood)
+    # A command may have been sent twice, after a crash and under another mapping: IFS has what was told first.
     told = replace(
         known,
         reason=None,
-        standing=(*others, Standing(offset, posted.reference)),
+        company=known.company if stood else posted.company,
+        standing=(*others, stood or Standing(offset, posted.reference)),
         posted_fingerprint=posted.fingerprint,
         rate=(
             posted.company_currency,

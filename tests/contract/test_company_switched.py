@@ -31,6 +31,7 @@ from tests.support.bookkeeping import (
     unapplied,
 )
 from tests.support.fakes import FakeTable
+from tests.support.memory_log import MemoryWork
 from tests.support.memos_and_refunds import posting
 from tests.support.posting import Desk, open_desk
 
@@ -270,3 +271,29 @@ async def test_a_payment_whose_account_comes_back_is_applied_where_it_stands(boo
     assert books.world.status(PAYMENT) is Status.POSTED
     assert books.ledger() == {"10": {"1930": Decimal(500), "2420": Decimal(-100), "1510": Decimal(-400)}}
     await books.stays_as_it_is()
+
+
+async def test_a_command_that_was_sent_for_two_companies_counts_for_the_one_that_it_was_posted_in(books: Books) -> None:
+    world = books.world
+    await books.settle()
+    capture(world, card_payment("500.00"))
+    lost = world.next_event([DOCUMENTS])
+    assert lost is not None
+    world._enter(lost.partition)
+    await world.bookkeeper.on_event(lost, MemoryWork(world.log, lost.partition))  # type: ignore[arg-type]
+    await world.start()  # sent, but what was written is lost, and the mapping is met before the document this time
+    books.switch("20")
+    await world.handle_all([topic for topic in world.bookkeeper.topics if topic != DOCUMENTS])
+    await books.settle()
+    assert books.vouchers() == [("10", "2026-03-06")]
+    assert world.history(PAYMENT)[-1].company == "10"
+
+    for anew in (False, True):
+        if anew:
+            await books.start_anew()
+        await books.capture(card_payment("100.00"))
+        assert world.status(PAYMENT) is Status.CHANGED_AFTER_POSTING
+        assert len(books.vouchers()) == 1
+    await books.corrected(PAYMENT)
+    assert [company for company, _ in books.vouchers()] == ["10", "10", "20"]
+    assert books.ledger() == {"20": {"1930": Decimal(500), "2420": Decimal(-100), "1510": Decimal(-400)}}
