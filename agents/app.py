@@ -10,7 +10,7 @@
 Each agent is an app and a consumer group of its own, `{app id}-{agent}`; all named ones run in this process.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from aiohttp import web
 from agents.bookkeeper.beginning import Beginning
 from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
+from agents.bookkeeper.said import Said
 from agents.collector.collector import LARGEST_DOCUMENT_BYTES, LATER_AT_ONCE, Collector, share_of_limits
 from agents.collector.metrics import on_zuora_wait
 from agents.parking import Parking
@@ -35,7 +36,7 @@ from schemas.credentials import System
 from schemas.topics import TABLES, TopicNames, TopicSpec
 from streams.log.groups import refuse_second_app
 from streams.log.producer import LogProducer
-from streams.log.reader import LogRecord, log_bounds, read_many, read_to_end
+from streams.log.reader import LogRecord, Position, log_bounds, read_many, read_to_end
 from streams.log.topics import largest_records, require_topics
 from streams.privacy.documents import LeftOut, Sealed, Sealing
 from streams.privacy.personal_keys import PersonalKeys
@@ -160,15 +161,24 @@ async def bookkeeper(wiring: Wiring) -> StreamApp:
         async for batch in read_to_end(settings.kafka, [topic], {}, bounds):
             yield batch.records
 
+    async def read_from(topic: str, offsets: Mapping[Position, int]) -> AsyncIterator[list[LogRecord]]:
+        async for batch in read_to_end(settings.kafka, [topic], offsets):
+            yield batch.records
+
+    async def read_ends(of: Collection[str]) -> Mapping[Position, int]:
+        return (await log_bounds(settings.kafka, of)).end
+
+    said = Said(names, partitions=settings.kafka.partitions, read=read_from, ends=read_ends)
     agent = Bookkeeper(
         names=names,
         tables=Tables(**wiring.tables(app, "bookkeeper")),
         partitions=settings.kafka.partitions,
         ifs=settings.ifs,
         read_values=read_values,
+        said=said,
     )
     app.serial(topics=agent.topics, handler=agent.on_event)
-    app.before_events(Beginning(agent, names, read_topic))
+    app.before_events(Beginning(agent, names, read_topic, said))
     return app
 
 

@@ -8,7 +8,6 @@ to be posted, or to be booked by hand.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -18,7 +17,7 @@ import structlog
 from agents.bookkeeper.bookkeeper import Bookkeeper, captured_in, event_name, mapping_in
 from agents.bookkeeper.partition import Partition
 from agents.bookkeeper.rows import BUILT, mapping_row, record_of, row_name
-from agents.runtime import Work
+from agents.bookkeeper.said import OpenWork, Said
 from schemas import topics
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
@@ -38,7 +37,6 @@ log = structlog.get_logger(__name__)
 WRITTEN_AT_ONCE = 5_000
 """Rows of one work, so that what is written and not yet confirmed stays small."""
 
-OpenWork = Callable[[int], AbstractAsyncContextManager[Work]]
 ReadTopic = Callable[[str, Collection[int] | None], AsyncIterator[list[LogRecord]]]
 """Reads partitions of a topic (None: all) up to the ends seen at the start."""
 Mappings = dict[str, tuple[int | None, bytes]]
@@ -50,20 +48,22 @@ Answered = dict[str, datetime]
 class Beginning:
     """Prepares partitions as they are assigned."""
 
-    def __init__(self, bookkeeper: Bookkeeper, names: TopicNames, read: ReadTopic) -> None:
+    def __init__(self, bookkeeper: Bookkeeper, names: TopicNames, read: ReadTopic, said: Said) -> None:
         self._bookkeeper = bookkeeper
+        self._said = said
         self._names = names
         self._read = read
 
     async def __call__(self, partitions: frozenset[int], open_work: OpenWork) -> None:
         """Load each partition, building the tables of those that have none yet."""
         self._bookkeeper.forget_lost()
-        new = []
+        new: list[Partition] = []
+        known: list[Partition] = []
         for number in sorted(partitions):
             async with open_work(number):
                 partition = await self._bookkeeper.assigned(number)
-                if BUILT not in partition.tables.releases:
-                    new.append(partition)
+                (known if BUILT in partition.tables.releases else new).append(partition)
+        await self._said.take_up([*new, *known], open_work)
         if new:
             await self._build(new, open_work)
 

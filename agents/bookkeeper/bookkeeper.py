@@ -7,6 +7,7 @@ from datetime import datetime
 from agents.bookkeeper.logged import Logged, ReadValues
 from agents.bookkeeper.partition import Partition, terms_of
 from agents.bookkeeper.rows import Tables, read_held, record_of
+from agents.bookkeeper.said import Said
 from agents.bookkeeper.telling import Teller
 from agents.runtime import Event, Work, send_message
 from schemas import topics
@@ -66,6 +67,7 @@ class Bookkeeper:
         partitions: int,
         ifs: IfsSettings,
         read_values: ReadValues,
+        said: Said,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._names = names
@@ -73,6 +75,7 @@ class Bookkeeper:
         self._count = partitions
         self._terms = terms_of(ifs, names.app_id)
         self._logged = Logged(names, read_values)
+        self._said = said
         self._clock = clock
         self._partitions: dict[int, Partition] = {}
         self._handlers: dict[str, Callable[[Event, Work, Partition], Awaitable[None]]] = {
@@ -115,7 +118,9 @@ class Bookkeeper:
         try:
             if event.topic in self._keyed:
                 check_partition(event, self._count)
-            await self._handlers[event.topic](event, work, self._partitions[event.partition])
+            partition = self._partitions[event.partition]
+            await self._said.note(partition)
+            await self._handlers[event.topic](event, work, partition)
         except UnreadableError as error:
             send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
 
@@ -211,7 +216,7 @@ class Bookkeeper:
         before = partition.state(outcome.account_id, outcome.record_id)
         decision = take_outcome(before, outcome, event.offset)
         self._carry_out(event, work, outcome.record_id, decision)
-        if decision is None or before is None:
+        if decision is None or before is None or decision.state.is_on_its_way:
             return
         followed: Decision | None
         if isinstance(outcome, VoucherReversed) and not outcome.shadow:

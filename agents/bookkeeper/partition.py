@@ -1,12 +1,15 @@
 """One partition of the bookkeeper: its chart, who waits in it, and how a decision is carried out there."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
 from agents.bookkeeper.chart import PartitionChart
 from agents.bookkeeper.rows import (
     BUILT,
+    SAID,
     Tables,
+    ends_row,
     held_row,
+    read_ends,
     read_held,
     read_held_keys,
     read_release,
@@ -22,6 +25,7 @@ from streams.accounting.evaluation import evaluate
 from streams.accounting.keys import company_key, record_key
 from streams.accounting.record_state import RecordState
 from streams.accounting.waiting import Running, Waiting
+from streams.log.reader import Position
 from streams.settings import IfsSettings
 
 WHAT_OTHERS_WAIT_FOR = frozenset({Status.POSTED, Status.CORRECTED})
@@ -39,6 +43,8 @@ class Partition:
         self.terms = terms(self)
         self.requests_from = 0
         """Offset in `connector.request.v1`: what lies before it was dealt with, here or before this state was built."""
+        self.said: dict[Position, int] | None = None
+        """Offsets before which all that was said from here is in the tables; None before the first are noted."""
 
     def load(self) -> None:
         """Read who waits; inside a work of this partition."""
@@ -48,6 +54,8 @@ class Partition:
         for key, row in self.tables.releases.items():
             if key == BUILT:
                 self.requests_from = int(row)
+            elif key == SAID:
+                self.said = read_ends(row)
             else:
                 self.waiting.running[key] = read_release(row)
 
@@ -55,6 +63,17 @@ class Partition:
         """Note up to where requests were dealt with: a wish of long ago never undoes what was wished for since."""
         self.requests_from = offset
         self.tables.releases[BUILT] = b"%d" % offset
+
+    def note_said(self, ends: Mapping[Position, int]) -> None:
+        """Note up to where all that was said from here is in the tables."""
+        self.said = dict(ends)
+        self.tables.releases[SAID] = ends_row(ends)
+
+    def take_up(self, record_id: str, state: RecordState) -> None:
+        """Write a state that the log tells of, and that a crash kept from the tables; all of it was told."""
+        name = row_name(state.account_id, record_id)
+        self.tables.records[name] = state.to_json()
+        self._hold(name, Decision(state))
 
     def state(self, account_id: str, record_id: str) -> RecordState | None:
         """Return what is remembered of a record of an account."""

@@ -6,6 +6,7 @@ held       record id               place, keys, gaps as JSON, a line break, the 
 releases   waiting key             after, until, cause as JSON
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -18,6 +19,7 @@ from schemas.envelope import EVENT_TYPES, decode
 from streams.accounting.decisions import Held
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.waiting import Running
+from streams.log.reader import Position
 
 HELD_BYTES_MAX = 2_048
 """A held record of more bytes keeps its document's offset only and is read again at its release."""
@@ -25,6 +27,11 @@ HELD_BYTES_MAX = 2_048
 BUILT = "built"
 """Key in `releases` that says that a partition's new state has been built, and up to which request people were heard
 (the offset after it); no waiting key is called so."""
+
+
+SAID = "said"
+"""Key in `releases` of the offsets up to which all that this partition said is in its tables, by topic and partition;
+no waiting key is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,16 @@ def read_held_keys(row: bytes) -> tuple[int, str, list[str]]:
     """Return place, account id and keys of a held record, without reading the rest."""
     told = orjson.loads(row[: row.index(b"\n")])
     return told["p"], told["a"], told["k"]
+
+
+def ends_row(ends: Mapping[Position, int]) -> bytes:
+    """Return the row of offsets of topics of one cluster."""
+    return orjson.dumps([[topic, partition, offset] for (topic, partition), offset in ends.items()])
+
+
+def read_ends(row: bytes) -> dict[Position, int]:
+    """Return the offsets of a row."""
+    return {(topic, partition): offset for topic, partition, offset in orjson.loads(row)}
 
 
 def release_row(running: Running) -> bytes:

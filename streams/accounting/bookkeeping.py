@@ -142,8 +142,9 @@ def _elsewhere(state: RecordState | None, known: RecordState, held: Held | None,
 def give_away(known: RecordState, arrival: Arrival) -> Decision:
     """Hand a document of which nothing is left here over to the account that it belongs to now."""
     new_account = arrival.captured.account_id
-    given = replace(known, handed_to=new_account, is_handed_over=False)
-    return Decision(given, hand_over_to=new_account, handed_over_as_of=arrival.captured.fetched_at)
+    as_of = arrival.captured.fetched_at
+    given = replace(known, handed_to=new_account, handed_over_as_of=as_of.isoformat(), is_handed_over=False)
+    return Decision(given, hand_over_to=new_account, handed_over_as_of=as_of)
 
 
 def _while_on_its_way(state: RecordState, arrival: Arrival) -> Decision:

@@ -16,6 +16,7 @@ from schemas.vouchers import (
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, step
 from streams.accounting.evaluation import ZERO_AMOUNT, payment_key
+from streams.accounting.forgotten import go_on
 from streams.accounting.record_state import SHADOW, RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import reverse
@@ -36,7 +37,8 @@ def take_outcome(state: RecordState | None, outcome: Outcome, offset: int) -> De
         return None
     told = remember(state, outcome, offset)
     happened = step(state, state.status, told.status, told.reason)
-    return Decision(replace(told, updated_at=_time_of(outcome).isoformat(), command=None), (happened,))
+    told = replace(told, updated_at=_time_of(outcome).isoformat(), command=None)
+    return Decision(told if told.forgotten is None else go_on(told, told.forgotten), (happened,))
 
 
 def remember(state: RecordState | None, outcome: Outcome, offset: int) -> RecordState:

@@ -1,6 +1,6 @@
 """What the bookkeeper remembers of a record: a few hundred bytes of JSON once it has come to its end."""
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,25 @@ class Standing:
     offset: int
     """In `ledger.voucher.v1`, in the partition of the account."""
     reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A voucher command, as far as its record's state tells of it."""
+
+    command_id: str
+    reference: str
+    fingerprint: str
+    company: str
+
+
+ID_CHARACTERS = 12
+"""Of a command's id, to tell the last one of a record from the others."""
+
+
+def beginning_of(command_id: str) -> str:
+    """Return what a state keeps of a command's id for good."""
+    return command_id[:ID_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +68,10 @@ class RecordState:
     """A newer, different document that waits for the outcome of the command on its way."""
     command: str | None = None
     """Id of the command on its way; an outcome of any other changes nothing."""
+    last_command: str | None = None
+    """The beginning of the id of the last command that was sent: by it what a crash let be forgotten is known."""
+    forgotten: Sent | None = None
+    """What was sent after the command on its way, as the log tells; it goes on with its outcome."""
     reference: str | None = None
     """Of the newest voucher asked for."""
     sent_fingerprint: str | None = None
@@ -69,6 +92,8 @@ class RecordState:
     """The date that it gave them."""
     handed_to: str | None = None
     """The account to whose partition the document was handed over."""
+    handed_over_as_of: str | None = None
+    """When the document was fetched by which it was handed over last."""
     is_awaiting_hand_over: bool = False
     """Another account's partition has the document still."""
     is_handed_over: bool = False
@@ -132,6 +157,7 @@ class RecordState:
         values["standing"] = [
             [one.offset, _SAME if one.reference == self.reference else one.reference] for one in self.standing
         ]
+        values["forgotten"] = self.forgotten and list(astuple(self.forgotten))
         kept = values.items()
         return orjson.dumps({_SHORT[name]: value for name, value in kept if value is not False and value not in _EMPTY})
 
@@ -144,6 +170,7 @@ class RecordState:
         for name in ("vouchers", "handled_requests"):
             values[name] = tuple(values.get(name, ()))
         values["rate"] = tuple(values["rate"]) if "rate" in values else None
+        values["forgotten"] = Sent(*values["forgotten"]) if "forgotten" in values else None
         for name in _OF_A_FINGERPRINT:
             if values.get(name) == _SAME:
                 values[name] = values["fingerprint"]
@@ -175,6 +202,8 @@ _SHORT = {
     "fingerprint": "f",
     "pending_offset": "po",
     "command": "k",
+    "last_command": "lk",
+    "forgotten": "fk",
     "reference": "rf",
     "sent_fingerprint": "sf",
     "standing": "st",
@@ -185,6 +214,7 @@ _SHORT = {
     "correction": "cr",
     "correction_date": "cd",
     "handed_to": "ht",
+    "handed_over_as_of": "hs",
     "is_awaiting_hand_over": "ah",
     "is_handed_over": "ho",
     "handed_over_offset": "hf",

@@ -10,7 +10,7 @@ from schemas.vouchers import KnownRate, NothingToPost, PostVoucher, ReverseVouch
 from streams.accounting.decisions import Asking, Decision, Terms, step
 from streams.accounting.evaluation import payment_record
 from streams.accounting.ledger_document import LedgerDocument
-from streams.accounting.record_state import RecordState
+from streams.accounting.record_state import RecordState, beginning_of
 from streams.accounting.reference import applied_reference, reference, reversal_reference
 from streams.accounting.voucher import Voucher, shortened, swapped
 
@@ -53,6 +53,7 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         company=voucher.company,
         fingerprint=document.fingerprint,
         command=command_id,
+        last_command=beginning_of(command_id),
         reference=name,
         sent_fingerprint=document.fingerprint,
         awaited_by=None,  # a fetch asked for before sends nothing again, and moves no later voucher
@@ -142,6 +143,7 @@ def reverse(
         reason=told.reason,
         updated_at=at.isoformat(),
         command=command.command_id,
+        last_command=beginning_of(command.command_id),
         correction=asked_by,
         correction_date=dated.isoformat() if dated else None,
     )

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agents.bookkeeper.beginning import Beginning
 from agents.bookkeeper.bookkeeper import Bookkeeper
 from agents.bookkeeper.rows import Tables
+from agents.bookkeeper.said import Said
 from agents.runtime import Event
 from schemas import topics
 from schemas.audit import RecordStatusChanged
@@ -29,7 +30,7 @@ from schemas.vouchers import (
     VoucherRow,
     VoucherSubject,
 )
-from streams.log.reader import LogRecord
+from streams.log.reader import LogRecord, Position
 from streams.settings import IfsSettings
 from tests.support.memory_log import MemoryLog, MemoryTable, MemoryWork
 
@@ -68,6 +69,7 @@ class World:
         self.bookkeeper = self._new()
 
     def _new(self) -> Bookkeeper:
+        self.said = Said(NAMES, partitions=PARTITIONS, read=self._read_from, ends=self._ends)
         tables: Any = Tables(*self.tables)  # type: ignore[arg-type]
         return Bookkeeper(
             names=NAMES,
@@ -75,13 +77,14 @@ class World:
             partitions=PARTITIONS,
             ifs=IfsSettings(user_group="INT", mode=self.mode),
             read_values=self.log.read,
+            said=self.said,
             clock=lambda: self.now,
         )
 
     async def start(self) -> None:
         """Begin as a worker does that gets all partitions."""
         self.bookkeeper = self._new()
-        beginning = Beginning(self.bookkeeper, NAMES, self._read)
+        beginning = Beginning(self.bookkeeper, NAMES, self._read, self.said)
         await beginning(frozenset(range(PARTITIONS)), self._open)
 
     async def start_anew(self) -> None:
@@ -118,6 +121,13 @@ class World:
             for one in self.log.all(topic)
             if partitions is None or one.partition in partitions
         ]
+
+    async def _read_from(self, topic: str, offsets: Mapping[Position, int]) -> AsyncIterator[list[LogRecord]]:
+        async for records in self._read(topic, None):
+            yield [one for one in records if one.offset >= offsets.get((topic, one.partition), 0)]
+
+    async def _ends(self, names: Collection[str]) -> Mapping[Position, int]:
+        return {(name, number): len(self.log.topics[name][number]) for name in names for number in range(PARTITIONS)}
 
     def _enter(self, number: int) -> None:
         for table in self.tables:
@@ -198,7 +208,7 @@ class World:
         return self._is_answering and self._answer_next()
 
     def _answer_next(self) -> bool:
-        """Answer the next command as the poster does: once per command id, whatever it meets twice."""
+        """Answer the next command as the poster does: what it meets twice is posted once, and told twice."""
         commands = self.log.topics[COMMANDS][0]
         if self._answered == len(commands):
             return False
@@ -213,9 +223,10 @@ class World:
                 **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
             )
             self.say(VOUCHERS, command.account_id, no, event_id("no", command.command_id))
-        elif command.command_id not in self.posted:
-            self.posted[command.command_id] = posted = self._posted(command, subject)
-            self.say(VOUCHERS, command.account_id, posted, event_id("yes", command.command_id))
+        else:
+            if command.command_id not in self.posted:
+                self.posted[command.command_id] = self._posted(command, subject)
+            self.say(VOUCHERS, command.account_id, self.posted[command.command_id], event_id("yes", command.command_id))
         return True
 
     def _posted(self, command: PostVoucher | ReverseVoucher, subject: dict[str, Any]) -> VoucherPosted:

@@ -1,0 +1,51 @@
+"""What was said of a record and forgotten: a crash came after a word was in the log and before its state was written.
+
+The event that it followed from is met again, but not before all others: a newer document may come first, or a release.
+So what the log tells is taken up before any event is handled, else the newer state would be sent beside the older one.
+A reversal is left alone: sent again it has the same reference, under which its voucher is found.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from schemas.base import Status
+from streams.accounting.record_state import RecordState, Sent, beginning_of
+
+
+def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> RecordState | None:
+    """Return the state with the last voucher command that the log has of a record; None where it knows it."""
+    known = state or RecordState.blank(account_id)
+    if known.last_command == beginning_of(sent.command_id) or known.forgotten == sent:
+        return None
+    if known.command == sent.command_id or (known.last_command is None and known.reference == sent.reference):
+        return None  # written by an earlier release, or made from the outcomes alone
+    return replace(known, forgotten=sent) if known.is_on_its_way else go_on(known, sent)
+
+
+def take_up_handed_over(state: RecordState | None, account_id: str, as_of: datetime | None) -> RecordState | None:
+    """Return the state of a document that the log says was handed over to an account; None where it knows that."""
+    if state is None or as_of is None or state.handed_over_as_of == as_of.isoformat():
+        return None
+    if state.is_on_its_way or state.standing:
+        return None
+    return replace(state, handed_to=account_id, handed_over_as_of=as_of.isoformat(), is_handed_over=False)
+
+
+def go_on(state: RecordState, sent: Sent) -> RecordState:
+    """Return the state with a command on its way that was sent before."""
+    return replace(
+        state,
+        status=Status.POSTING,
+        reason=None,
+        company=sent.company,
+        fingerprint=sent.fingerprint,
+        command=sent.command_id,
+        last_command=beginning_of(sent.command_id),
+        forgotten=None,
+        reference=sent.reference,
+        sent_fingerprint=sent.fingerprint,
+        correction=None,
+        correction_date=None,
+        awaited_by=None,
+        awaited_date=None,
+    )
