@@ -85,7 +85,7 @@ class Said:
             return
         try:
             now = await self._ends()
-        except LogUnavailableError as error:  # the log of today is read when it answers: more of it, and no less right
+        except LogUnavailableError as error:  # then a start reads more of it: nothing is missed
             log.info("how far the log is was not answered", error=str(error))
             now = ends or {}
         if ends:
