@@ -20,11 +20,10 @@ from schemas.envelope import decode
 from schemas.errors import LogUnavailableError, UnreadableError
 from schemas.releases import HandedOver
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher
 from streams.accounting.forgotten import take_up_handed_over, take_up_sent
 from streams.accounting.record_state import Sent
 from streams.clocks import steady_seconds
-from streams.log.messages import header_text, key_text
+from streams.log.messages import key_text
 from streams.log.partitions import partition_of
 from streams.log.reader import LogRecord, Position
 
@@ -39,8 +38,8 @@ ReadFrom = Callable[[str, Mapping[Position, int]], AsyncIterator[list[LogRecord]
 """Reads a topic from offsets up to the ends seen at the start; partitions not named from their first."""
 ReadEnds = Callable[[Collection[str]], Awaitable[Mapping[Position, int]]]
 """Tells the present ends of topics."""
-Last = dict[tuple[str, str], Sent | None]
-"""Account and record to the last voucher command; None where that is a reversal."""
+Last = dict[tuple[str, str], Sent]
+"""Account and record to the last command."""
 Handed = dict[tuple[str, str], tuple[str, datetime]]
 """Account and record to the account to which it was handed over last, and when that state of it was fetched."""
 
@@ -138,7 +137,7 @@ class Said:
         ] + [
             (record, take_up_sent(partition.state(*record), record[0], command))
             for record, command in sent.items()
-            if command is not None and self._is_of(partition, record)
+            if self._is_of(partition, record)
         ]
         taken = [(record_id, state) for (_, record_id), state in states if state is not None]
         for record_id, state in taken:
@@ -150,15 +149,20 @@ class Said:
         return partition_of(record[0].encode(), self._count) == partition.number
 
 
-def _commands_in(records: Iterable[LogRecord], app_id: str) -> Iterable[tuple[str, str, Sent | None]]:
+def _commands_in(records: Iterable[LogRecord], app_id: str) -> Iterable[tuple[str, str, Sent]]:
     """Return account, record and what was sent; without reading the rows, of which there may be thousands."""
     for record in records:
         try:
             told: dict[str, Any] = orjson.loads(record.value or b"")
             if told["appId"] != app_id:
                 continue
-            sent = Sent(told["commandId"], told["reference"], told["fingerprint"], told["company"])
-            is_reversal = header_text(record.headers, "ce_type") != PostVoucher.__name__
-            yield told["accountId"], told["recordId"], None if is_reversal else sent
+            sent = Sent(
+                command_id=told["commandId"],
+                reference=told["reference"],
+                fingerprint=told["fingerprint"],
+                company=told["company"],
+                reverses=told.get("reversesReference"),
+            )
+            yield told["accountId"], told["recordId"], sent
         except (ValueError, KeyError, TypeError):
             continue  # no command of ours; the poster parks it

@@ -1,19 +1,19 @@
 """What was said of a record and forgotten: a crash came after a word was in the log and before its state was written.
 
 The event that it followed from is met again, but not before all others: a newer document may come first, or a release.
-So what the log tells is taken up before any event is handled, else the newer state would be sent beside the older one.
-A reversal is left alone: sent again it has the same reference, under which its voucher is found.
+So what the log tells is taken up before any event is handled, else the newer state would be sent beside the older one,
+or be called posted while its voucher is being reversed.
 """
 
 from dataclasses import replace
 from datetime import datetime
 
 from schemas.base import Status
-from streams.accounting.record_state import RecordState, Sent, beginning_of
+from streams.accounting.record_state import RecordState, Sent, beginning_of, reversing
 
 
 def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> RecordState | None:
-    """Return the state with the last voucher command that the log has of a record; None where it knows it."""
+    """Return the state with the last command that the log has of a record; None where it knows it."""
     known = state or RecordState.blank(account_id)
     if known.last_command == beginning_of(sent.command_id) or known.forgotten == sent:
         return None
@@ -32,7 +32,18 @@ def take_up_handed_over(state: RecordState | None, account_id: str, as_of: datet
 
 
 def go_on(state: RecordState, sent: Sent) -> RecordState:
-    """Return the state with a command on its way that was sent before."""
+    """Return the state with a command on its way that was sent before; who asked for a reversal is not told."""
+    if sent.reverses is not None:
+        return replace(
+            state,
+            status=Status.POSTING,
+            reason=reversing(sent.reverses),
+            command=sent.command_id,
+            last_command=beginning_of(sent.command_id),
+            forgotten=None,
+            correction=sent.command_id,
+            correction_date=None,
+        )
     return replace(
         state,
         status=Status.POSTING,

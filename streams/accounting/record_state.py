@@ -24,12 +24,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A voucher command, as far as its record's state tells of it."""
+    """A command, as far as its record's state tells of it."""
 
     command_id: str
     reference: str
     fingerprint: str
     company: str
+    reverses: str | None = None
+    """The reference of the voucher to be reversed; None for a voucher of the document's own."""
 
 
 ID_CHARACTERS = 12
@@ -39,6 +41,11 @@ ID_CHARACTERS = 12
 def beginning_of(command_id: str) -> str:
     """Return what a state keeps of a command's id for good."""
     return command_id[:ID_CHARACTERS]
+
+
+def reversing(reference: str) -> str:
+    """Return the reason of a record whose voucher is being reversed."""
+    return f"reversing {reference}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from schemas.vouchers import KnownRate, NothingToPost, PostVoucher, ReverseVouch
 from streams.accounting.decisions import Asking, Decision, Terms, step
 from streams.accounting.evaluation import payment_record
 from streams.accounting.ledger_document import LedgerDocument
-from streams.accounting.record_state import RecordState, beginning_of
+from streams.accounting.record_state import RecordState, beginning_of, reversing
 from streams.accounting.reference import applied_reference, reference, reversal_reference
 from streams.accounting.voucher import Voucher, shortened, swapped
 
@@ -136,7 +136,7 @@ def reverse(
             inverted=base.inverted,
         ),
     )
-    told = step(state, state.status, Status.POSTING, f"reversing {base.reference}")
+    told = step(state, state.status, Status.POSTING, reversing(base.reference))
     sent = replace(
         state,
         status=Status.POSTING,

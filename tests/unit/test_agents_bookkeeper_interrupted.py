@@ -52,7 +52,7 @@ STEP = st.one_of(
     st.tuples(st.just("move"), st.sampled_from(INVOICES)),
     st.tuples(st.just("unreadable"), st.sampled_from(INVOICES)),
     st.tuples(st.just("replay"), st.tuples(st.sampled_from(INVOICES), st.sampled_from([None, date(2026, 4, 1)]))),
-    st.tuples(st.sampled_from(["restart", "reset", "refuse", "allow", "hold answers", "answer"]), st.none()),
+    st.tuples(st.sampled_from(["ask", "restart", "reset", "refuse", "allow", "hold answers", "answer"]), st.none()),
 )
 
 
@@ -87,6 +87,8 @@ class Story:
             await self.world.start()
         elif kind == "replay":
             self.replay(*what)
+        elif kind == "ask":
+            self.ask_for_what_is_left()
         elif kind in ("newer", "move", "unreadable"):
             self.capture(self.changed(kind, what))
         elif kind in ("account", "no account", "product", "no product"):

@@ -21,6 +21,7 @@ from tests.support.bookkeeping import (
     DOCUMENTS,
     MAPPINGS,
     NAMES,
+    REQUESTS,
     VOUCHERS,
     World,
     account,
@@ -126,6 +127,24 @@ async def test_what_was_sent_upon_a_refusal_goes_on_when_that_refusal_is_met_aga
     assert len(world.commands()) == 2
     assert world.status(INVOICE) is Status.CHANGED_AFTER_POSTING
     assert world.net() == {"1510": 80, "3010": -80}
+
+
+async def test_a_state_that_comes_back_first_after_the_crash_waits_for_the_reversal_that_was_sent() -> None:
+    world, _ = await held_and_released()
+    await world.settle()
+    capture(world, invoice(1, "A", amount="80.00"))
+    await world.settle()
+    world.hold_answers()
+    correct(world, INVOICE)
+    await handle_and_crash(world, next_of(world, REQUESTS))
+    capture(world, invoice(1, "A"), "as it was posted")
+    await world.handle_all([DOCUMENTS])
+    world.answer()
+    await world.settle()
+
+    assert [type(command).__name__ for command in world.commands()] == ["PostVoucher", "ReverseVoucher", "PostVoucher"]
+    assert world.status(INVOICE) is Status.CORRECTED
+    assert world.net() == {"1510": 100, "3010": -100}
 
 
 async def test_what_others_wrote_among_the_commands_is_passed_by() -> None:
