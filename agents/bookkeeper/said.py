@@ -29,9 +29,9 @@ from streams.log.reader import LogRecord, Position
 
 log = structlog.get_logger(__name__)
 
-NOTED_EVERY_SECONDS = 600.0
-"""So a worker reads some twenty minutes of commands when it starts, and what it said right before is in them: what is
-noted are the ends of ten minutes ago, and no write is on its way so long."""
+NOTED_EVERY_SECONDS = 150.0
+"""So a worker reads some five minutes of commands when it starts, and what it said right before is in them: what is
+noted are the ends of the time before, and a producer gives up a write after 40 s."""
 
 OpenWork = Callable[[int], AbstractAsyncContextManager[Work]]
 ReadFrom = Callable[[str, Mapping[Position, int]], AsyncIterator[list[LogRecord]]]
