@@ -39,7 +39,7 @@ from schemas.vouchers import KnownRate, VoucherNumber
 from streams.accounting.decisions import Held
 from streams.accounting.documents import read_document
 from streams.accounting.ledger_document import summarised
-from streams.accounting.record_state import RecordState, Standing
+from streams.accounting.record_state import RecordState, Standing, beginning_of
 from streams.log.partitions import partition_of
 from streams.log.producer import LogProducer
 from streams.log.topics import apply_topics
@@ -81,6 +81,7 @@ def posted_record(number: int) -> tuple[str, bytes]:
         fingerprint=digest(f"fingerprint {number}"),
         sent_fingerprint=digest(f"fingerprint {number}"),
         posted_fingerprint=digest(f"fingerprint {number}"),
+        last_command=beginning_of(digest(f"command {number}")),
         reference=reference,
         standing=(Standing(number, reference),),
         rate=("EUR", "1", "1", False),

@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 
 from schemas.base import Status
-from streams.accounting.record_state import _SHORT, RecordState, Standing
+from streams.accounting.record_state import _SHORT, RecordState, Sent, Standing
 
 POSTED = RecordState(
     status=Status.POSTED,
@@ -19,6 +19,7 @@ POSTED = RecordState(
     document_offset=0,
     document_event="5f0c2d7ab1e84c0f9a3d6b7e8c9d0e1f",
     fingerprint="1-0f9c6a527a0e4b389a535c0f4f0f8e11",
+    last_command="5f0c2d7ab1e8",
     reference="INV00004711-TSAK43ZI3UPLW2WXKVCC",
     sent_fingerprint="1-0f9c6a527a0e4b389a535c0f4f0f8e11",
     standing=(Standing(815, "INV00004711-TSAK43ZI3UPLW2WXKVCC"),),
@@ -39,6 +40,7 @@ def test_a_state_comes_back_as_it_was_stored() -> None:
         fingerprint="1-another",
         pending_offset=0,
         command="c",
+        forgotten=Sent("d", "INV00004711-TSAK43ZI3UPLW2WXKVCC-R", "f", "10", "INV00004711-TSAK43ZI3UPLW2WXKVCC"),
         standing=(*POSTED.standing, Standing(0, "INV00004711-TSAK43ZI3UPLW2WXKVCC-A")),
         booked_unapplied="0",
         is_handed_over=True,
