@@ -66,9 +66,8 @@ class Teller:
 
     def _step(self, record_id: str, decision: Decision, step: Step, cause: str) -> Message:
         changed = self._audit(record_id, decision.state, step, cause)
-        # A note tells of one coming of a document, which may come again with the same content: its offset differs.
-        coming = (step.note, str(decision.state.document_offset)) if step.note else ()
-        name = event_id("status", record_id, step.status, cause, *coming)
+        # The same may come again with a newer document between, after a crash: it is news then, for it came last.
+        name = event_id("status", record_id, step.status, cause, step.note or "", str(decision.state.document_offset))
         return self._message(topics.AUDIT, record_id, changed, name, record_id)
 
     def _command(self, command: PostVoucher | ReverseVoucher) -> Message:

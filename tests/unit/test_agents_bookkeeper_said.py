@@ -29,6 +29,7 @@ from tests.support.bookkeeping import (
     correct,
     invoice,
     product,
+    unreadable,
 )
 from tests.support.memory_log import MemoryWork
 
@@ -145,6 +146,18 @@ async def test_a_state_that_comes_back_first_after_the_crash_waits_for_the_rever
     assert [type(command).__name__ for command in world.commands()] == ["PostVoucher", "ReverseVoucher", "PostVoucher"]
     assert world.status(INVOICE) is Status.CORRECTED
     assert world.net() == {"1510": 100, "3010": -100}
+
+
+async def test_an_outcome_that_is_met_again_after_the_crash_is_told_after_what_came_before_it_then() -> None:
+    world, released = await held_and_released()
+    await world.handle(released)
+    world.answer_one()
+    await handle_and_crash(world, next_of(world, VOUCHERS))
+    capture(world, unreadable(invoice(1, "A")))
+    await world.handle_all([DOCUMENTS])
+    await world.settle()
+
+    assert world.status(INVOICE) is Status.POSTED
 
 
 async def test_what_others_wrote_among_the_commands_is_passed_by() -> None:
