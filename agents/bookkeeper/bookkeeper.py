@@ -25,7 +25,7 @@ from streams.accounting.decisions import Arrival, Asking, Decision, Held, Terms
 from streams.accounting.documents import read_document
 from streams.accounting.keys import account_key, mapping_key, topic_key
 from streams.accounting.ledger_document import LedgerDocument
-from streams.accounting.outcomes import end_correction, take_outcome, take_progress, take_reversed, wait_for_payment
+from streams.accounting.outcomes import end_unreadable, take_outcome, take_progress, take_reversed, wait_for_payment
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import lose, release
 from streams.accounting.waiting import Running
@@ -234,13 +234,17 @@ class Bookkeeper:
         try:
             newest = await self._newest(partition, state, state.correction or "")
         except UnreadableError as error:
-            return end_correction(state, str(error), self._clock())
+            return end_unreadable(state, str(error), self._clock())
         base = await self._logged.voucher(partition.number, state.standing[-1].offset) if state.standing else None
         return take_reversed(state, base, newest, partition.terms)
 
     async def _after_pending(self, partition: Partition, state: RecordState) -> tuple[Decision | None, str]:
-        pending = await self._newest(partition, state, state.document_event)
-        return take_pending(state, pending, partition.terms), pending.asking.event_id
+        cause = state.document_event
+        try:
+            pending = await self._newest(partition, state, cause)
+        except UnreadableError as error:
+            return end_unreadable(state, str(error), self._clock()), cause
+        return take_pending(state, pending, partition.terms), cause
 
     async def _on_nothing(self, event: Event, _work: Work, _partition: Partition) -> None:
         """Look whether it can be read, by which it is parked where not: new state reads it, here it is known."""

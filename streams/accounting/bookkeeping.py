@@ -78,6 +78,8 @@ def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arriv
     if state is not None and arrival.asking.offset < max(state.document_offset + 1, state.newest_offset):
         return None
     known = _described(state, arrival)
+    if known.is_on_its_way:  # the outcome ends it then; an older state that waited for that is no longer the newest
+        known = replace(known, pending_offset=arrival.asking.offset)
     if known.is_on_its_way or known.standing or known.is_left_to_people:
         return noted(known, held, f"unreadable: {reason}")
     return moved(known, Status.FAILED, arrival.asking.at, reason=reason)

@@ -107,8 +107,11 @@ def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arriva
     return settle(done, None, newest.document, newest.asking, terms)
 
 
-def end_correction(state: RecordState, reason: str, at: datetime) -> Decision:
-    """End a correction whose document became one that accounting cannot read; what still stands is left to people."""
+def end_unreadable(state: RecordState, reason: str, at: datetime) -> Decision:
+    """End what a record's newest document was to follow, for accounting cannot read it.
+
+    What still stands, after a correction too, is left to people.
+    """
     done = replace(state, correction=None, correction_date=None, pending_offset=None)
     return Decision(done) if done.standing else moved(done, Status.FAILED, at, reason=reason)
 
