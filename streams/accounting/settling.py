@@ -54,9 +54,14 @@ def release(state: RecordState, held: Held, document: LedgerDocument, asking: As
 
 
 def lose(state: RecordState, held: Held, reason: str, at: datetime) -> Decision:
-    """End a held record whose document cannot be read any more; one whose voucher stands only says so."""
+    """End a held record whose document cannot be read any more; one whose voucher stands says so, and waits no longer.
+
+    No mapping can help it: each release would only say the same again.
+    """
     told = f"{reason}; `zuora-ifs replay --refetch` fetches it again"
-    return noted(state, held, told) if state.standing else moved(state, Status.FAILED, at, reason=told)
+    if state.standing:
+        return noted(state, None, told, held.missing)
+    return moved(state, Status.FAILED, at, reason=told)
 
 
 def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, terms: Terms) -> Decision:
@@ -85,13 +90,22 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
     if not _has_new_unapplied(state, document):
         decision = _settled_in_ledger(state, asking)
     elif was_refused and not is_awaited:  # what waits its turn is a replay of it, or a U that Zuora took back
-        is_replayed = held and held.document and held.document.unapplied == document.unapplied
-        decision = Decision(state, held=held if is_replayed else None)
+        decision = Decision(state, held=_replayed(held, document, asking))
     else:
         decision = settle(state, held, document, asking, terms)
     if back and (decision.state.status, decision.state.reason) == was:  # its account is in another company still
         return Decision(decision.state, held=decision.held)
     return replace(decision, steps=(*back, *decision.steps))
+
+
+def _replayed(held: Held | None, document: LedgerDocument, asking: Asking) -> Held | None:
+    """Return what waits its turn where that is a replay of a U that IFS refused.
+
+    One too large to keep does not tell its U: then the newest document is sent in its turn, once more at the worst.
+    """
+    if held is None or held.document is None:
+        return held and replace(held, document_offset=asking.offset)
+    return held if held.document.unapplied == document.unapplied else None
 
 
 def asked_for(state: RecordState, asking: Asking) -> Asking:

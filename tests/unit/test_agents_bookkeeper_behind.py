@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from schemas import topics
 from schemas.base import Status
 from schemas.notifications import DocumentCaptured
@@ -88,6 +90,21 @@ async def test_what_a_person_replays_is_sent_in_its_turn_though_its_document_com
     await world.settle()
     assert world.status("Invoice:inv-1") is Status.POSTED
     assert [command.record_id for command in world.commands()[1:]] == ["Invoice:inv-9", "Invoice:inv-1"]
+
+
+async def test_a_replay_too_large_to_be_kept_is_sent_in_its_turn_though_its_document_comes_again_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agents.bookkeeper.rows.HELD_BYTES_MAX", 10)
+    world = await refused_change_of_u(await with_one_ahead())
+    await release(world)
+    ask(world, "Payment:pay-1", ReplayRequested)
+    await world.handle_all([REQUESTS])
+    capture(world, card_payment("100.00"), "told again")
+    await world.handle_all([DOCUMENTS])
+    await world.settle()
+    assert world.status("Payment:pay-1") is Status.POSTED
+    assert world.net()["2420"] == -100
 
 
 async def test_a_refused_payment_that_a_person_replays_is_sent_in_its_turn_as_it_is_by_then() -> None:

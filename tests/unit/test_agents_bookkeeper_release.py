@@ -4,13 +4,39 @@ from collections.abc import Collection
 
 import pytest
 
+from agents.runtime import Event
 from schemas.base import Status
 from schemas.errors import TopicsError
 from schemas.requests import ReplayRequested
-from tests.support.bookkeeping import DEAD_LETTERS, DOCUMENTS, World, account, ask, capture, invoice, product
+from tests.support.bookkeeping import (
+    DEAD_LETTERS,
+    DOCUMENTS,
+    World,
+    account,
+    after,
+    ask,
+    capture,
+    card_payment,
+    cash,
+    invoice,
+    product,
+    unapplied,
+)
 
 LARGE_SKUS = [f"{n:0900}" for n in range(4)]
 """Items of these make a held row too large to keep its document."""
+
+
+def lose(world: World, monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
+    """Let the log have lost an event."""
+    lost, read = (event.topic, event.partition, event.offset), world.log.read
+
+    async def read_or_refuse(places: Collection[tuple[str, int, int]]) -> list[bytes | None]:
+        if lost in places:
+            raise TopicsError(f"the log has no record {lost} any more")
+        return await read(places)
+
+    monkeypatch.setattr(world.log, "read", read_or_refuse)
 
 
 async def held_with_one_lost(monkeypatch: pytest.MonkeyPatch) -> World:
@@ -22,15 +48,7 @@ async def held_with_one_lost(monkeypatch: pytest.MonkeyPatch) -> World:
         document = {**given.document, "items": items}
         capture(world, given.model_copy(update={"document": document}) if number < 3 else given)
     await world.settle()
-    lost = (DOCUMENTS, *next((one.partition, one.offset) for one in world.log.all(DOCUMENTS)))
-    read = world.log.read
-
-    async def read_or_refuse(places: Collection[tuple[str, int, int]]) -> list[bytes | None]:
-        if lost in places:
-            raise TopicsError(f"the log has no record {lost} any more")
-        return await read(places)
-
-    monkeypatch.setattr(world.log, "read", read_or_refuse)
+    lose(world, monkeypatch, world.log.all(DOCUMENTS)[0])
     for sku in (*LARGE_SKUS, "ANL"):
         world.map("10", product(sku))
     world.map("A", account("A"))
@@ -62,3 +80,27 @@ async def test_what_the_log_had_lost_is_posted_when_it_was_fetched_anew(monkeypa
 
     assert world.status("Invoice:inv-1") is Status.POSTED
     assert len(world.commands()) == 3
+
+
+async def test_a_change_of_u_that_the_log_has_lost_says_so_once_and_is_booked_when_it_was_fetched_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agents.bookkeeper.rows.HELD_BYTES_MAX", 10)
+    world = World()
+    for key, mapping in (("A", account("A")), ("10", cash("EUR")), ("10", product("ANL"))):
+        world.map(key, mapping)
+    await world.settle()
+    await after(world, card_payment("0.00"), card_payment("100.00"))
+    lose(world, monkeypatch, world.log.all(DOCUMENTS)[-1])
+    await world.settle()
+    for gl_account in ("2420", "2421", "2422"):
+        world.map("10", unapplied(gl_account=gl_account))
+        await world.settle()
+
+    notes = [step.note or "" for step in world.history("Payment:pay-1")]
+    assert [note for note in notes if note.endswith("fetches it again")] == [notes[-1]]
+    assert world.status("Payment:pay-1") is Status.MAPPING_MISSING
+    ask(world, "Payment:pay-1", ReplayRequested, refetch=True)
+    await after(world, card_payment("100.00"))
+    assert world.status("Payment:pay-1") is Status.POSTED
+    assert world.net()["2422"] == -100
