@@ -153,16 +153,21 @@ class Story:
     def ask_for_what_is_left(self) -> bool:
         """Let a person ask for what each record's status calls for; False where nothing is left to ask for."""
         asked = False
-        for record, document in self.last.items():
+        for record in self.last:
             self.told += 1
-            seen, account_id = self.world.history(record)[-1], document.account_id
-            shared = {"record_id": record, "account_id": account_id, "actor": "eva", "at": NOW, "reason": "as told"}
+            seen = self.world.history(record)[-1]
+            shared = {
+                "record_id": record,
+                "account_id": seen.account_id or "",
+                "actor": "eva",
+                "at": NOW,
+                "reason": "as told",
+            }
             wish: ReplayRequested | CorrectionRequested
             if seen.status in (Status.REJECTED, Status.FAILED):
                 wish = ReplayRequested(**shared)
             elif seen.status is Status.CHANGED_AFTER_POSTING:
                 posted, newest = seen.posted_fingerprint or "", seen.document_fingerprint or ""
-                shared["account_id"] = seen.account_id
                 wish = CorrectionRequested(**shared, posted_fingerprint=posted, document_fingerprint=newest)
             else:
                 continue
