@@ -38,10 +38,10 @@ ReadFrom = Callable[[str, Mapping[Position, int]], AsyncIterator[list[LogRecord]
 """Reads a topic from offsets up to the ends seen at the start; partitions not named from their first."""
 ReadEnds = Callable[[Collection[str]], Awaitable[Mapping[Position, int]]]
 """Tells the present ends of topics."""
-Last = dict[tuple[str, str], Sent]
-"""Account and record to the last command."""
-Handed = dict[tuple[str, str], tuple[str, datetime]]
-"""Account and record to the account to which it was handed over last, and when that state of it was fetched."""
+Last = dict[int, dict[tuple[str, str], Sent]]
+"""By partition: account and record to the last command."""
+Handed = dict[int, dict[tuple[str, str], tuple[str, datetime]]]
+"""By partition: account and record to the account to which it was handed over last, and when that state was fetched."""
 
 
 class Said:
@@ -73,7 +73,7 @@ class Said:
         sent, handed = await self._commands_of(noted, ends), await self._handed_over_by(noted, ends)
         for partition in partitions:
             async with open_work(partition.number):
-                self._take_up_in(partition, sent, handed)
+                _take_up_in(partition, sent.get(partition.number, {}), handed.get(partition.number, {}))
                 partition.note_said(ends)
             self._seen[partition.number] = self._steady(), ends
 
@@ -111,8 +111,9 @@ class Said:
         last: Last = {}
         async for records in self._since(self._commands, noted, ends):
             for account_id, record_id, sent in _commands_in(records, self._app_id):
-                if partition_of(account_id.encode(), self._count) in noted:
-                    last[account_id, record_id] = sent
+                number = partition_of(account_id.encode(), self._count)
+                if number in noted:
+                    last.setdefault(number, {})[account_id, record_id] = sent
         return last
 
     async def _handed_over_by(self, noted: Mapping[int, Partition], ends: Mapping[Position, int]) -> Handed:
@@ -125,28 +126,24 @@ class Said:
                     continue  # it goes to the dead letters when the stream meets it
                 number = partition_of(word.from_account_id.encode(), self._count)
                 if number in noted and word.fetched_at is not None:
-                    last[word.from_account_id, word.record_id] = account_id, word.fetched_at
+                    last.setdefault(number, {})[word.from_account_id, word.record_id] = account_id, word.fetched_at
         return last
 
-    def _take_up_in(self, partition: Partition, sent: Last, handed: Handed) -> None:
-        """Write what a partition does not know."""
-        states = [
-            (record, take_up_handed_over(partition.state(*record), *word))
-            for record, word in handed.items()
-            if self._is_of(partition, record)
-        ] + [
-            (record, take_up_sent(partition.state(*record), record[0], command))
-            for record, command in sent.items()
-            if self._is_of(partition, record)
-        ]
-        taken = [(record_id, state) for (_, record_id), state in states if state is not None]
-        for record_id, state in taken:
-            partition.take_up(record_id, state)
-        if taken:  # of a release some hundreds
-            log.info("said before a crash, and taken up from the log", records=len(taken), first=taken[0][0])
 
-    def _is_of(self, partition: Partition, record: tuple[str, str]) -> bool:
-        return partition_of(record[0].encode(), self._count) == partition.number
+def _take_up_in(
+    partition: Partition,
+    sent: Mapping[tuple[str, str], Sent],
+    handed: Mapping[tuple[str, str], tuple[str, datetime]],
+) -> None:
+    """Write what a partition does not know."""
+    states = [(record, take_up_handed_over(partition.state(*record), *word)) for record, word in handed.items()] + [
+        (record, take_up_sent(partition.state(*record), record[0], command)) for record, command in sent.items()
+    ]
+    taken = [(record_id, state) for (_, record_id), state in states if state is not None]
+    for record_id, state in taken:
+        partition.take_up(record_id, state)
+    if taken:  # of a release some hundreds
+        log.info("said before a crash, and taken up from the log", records=len(taken), first=taken[0][0])
 
 
 def _commands_in(records: Iterable[LogRecord], app_id: str) -> Iterable[tuple[str, str, Sent]]:
