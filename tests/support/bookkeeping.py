@@ -1,7 +1,7 @@
 """A bookkeeper over all its partitions, on a log in memory, with an IFS that posts what it is asked to."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -262,6 +262,14 @@ class World:
             for row in posted.rows:
                 sums[row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))  # type: ignore[assignment]
         return {name: Decimal(amount) for name, amount in sums.items() if amount}
+
+    def nets(self) -> dict[str, dict[str, Decimal]]:
+        """Return the ledger's net of each record per account, as `net` does of all."""
+        sums: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+        for posted in (one for one in self.posted.values() if not one.shadow):
+            for row in posted.rows:
+                sums[posted.record_id][row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))
+        return {record: {name: value for name, value in rows.items() if value} for record, rows in sums.items()}
 
     def history(self, record_id: str) -> list[RecordStatusChanged]:
         """Return a record's steps, repeats dropped as subscribers do."""

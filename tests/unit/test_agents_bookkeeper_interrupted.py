@@ -193,14 +193,6 @@ class Story:
                 break
             await self.world.settle()
 
-    def nets(self) -> dict[str, dict[str, Decimal]]:
-        """Return what the ledger says of each record, without what is zero."""
-        sums: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-        for posted in self.world.posted.values():
-            for row in posted.rows:
-                sums[posted.record_id][row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))
-        return {record: {name: value for name, value in rows.items() if value} for record, rows in sums.items()}
-
 
 @pytest.fixture(autouse=True, scope="module")
 def one_at_a_time() -> Iterator[None]:
@@ -232,7 +224,7 @@ async def test_whatever_comes_between_the_pieces_of_a_release_each_record_ends_a
         await story.tell(kind, what)
     await story.end()
 
-    nets = story.nets()
+    nets = story.world.nets()
     for record, document in story.last.items():
         told = [f"{step.status} {step.account_id}" for step in story.world.history(record)]
         assert nets.get(record, {}) == expected(document), (record, told)

@@ -1,6 +1,5 @@
 """Whatever happens in Zuora, and whatever crashes here: the ledger's net ends as the last state of each document."""
 
-from collections import defaultdict
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -85,15 +84,6 @@ def expected(document: DocumentCaptured, *, is_paid: bool) -> dict[str, Decimal]
     return {name: value for name, value in net.items() if value}
 
 
-def net_of(world: World) -> dict[str, dict[str, Decimal]]:
-    """Return what the ledger says of each record."""
-    sums: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for posted in (one for one in world.posted.values() if not one.shadow):
-        for row in posted.rows:
-            sums[posted.record_id][row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))
-    return {record: {name: value for name, value in rows.items() if value} for record, rows in sums.items()}
-
-
 def ask_for_all(world: World, records: list[str], status: Status, round_: int) -> bool:
     """Let a person ask for what a status calls for, for every record that has it; False if none has."""
     found = [record for record in records if world.history(record) and world.status(record) is status]
@@ -170,7 +160,7 @@ async def test_the_ledgers_net_is_the_last_state_of_every_document(
         if not any(asked):
             break
 
-    net = net_of(world)
+    net = world.nets()
     for record, document in last.items():
         is_paid = "Payment:pay-1" in last
         assert net.get(record, {}) == expected(document, is_paid=is_paid), (
