@@ -8,8 +8,8 @@ or be called posted while its voucher is being reversed.
 from dataclasses import replace
 from datetime import datetime
 
-from schemas.base import Status
-from streams.accounting.record_state import RecordState, Sent, beginning_of, reversing
+from streams.accounting.record_state import RecordState, Sent, beginning_of
+from streams.accounting.sending import on_its_way
 
 
 def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> RecordState | None:
@@ -19,7 +19,7 @@ def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> Reco
         return None
     if known.command == sent.command_id or (known.last_command is None and known.reference == sent.reference):
         return None  # written by an earlier release, or made from the outcomes alone
-    return replace(known, forgotten=sent) if known.is_on_its_way else go_on(known, sent)
+    return replace(known, forgotten=sent) if known.is_on_its_way else on_its_way(known, sent)
 
 
 def take_up_handed_over(state: RecordState | None, account_id: str, as_of: datetime | None) -> RecordState | None:
@@ -29,34 +29,3 @@ def take_up_handed_over(state: RecordState | None, account_id: str, as_of: datet
     if state.is_on_its_way or state.standing:
         return None
     return replace(state, handed_to=account_id, handed_over_as_of=as_of.isoformat(), is_handed_over=False)
-
-
-def go_on(state: RecordState, sent: Sent) -> RecordState:
-    """Return the state with a command on its way that was sent before; who asked for a reversal is not told."""
-    if sent.reverses is not None:
-        return replace(
-            state,
-            status=Status.POSTING,
-            reason=reversing(sent.reverses),
-            command=sent.command_id,
-            last_command=beginning_of(sent.command_id),
-            forgotten=None,
-            correction=sent.command_id,
-            correction_date=None,
-        )
-    return replace(
-        state,
-        status=Status.POSTING,
-        reason=None,
-        company=sent.company,
-        fingerprint=sent.fingerprint,
-        command=sent.command_id,
-        last_command=beginning_of(sent.command_id),
-        forgotten=None,
-        reference=sent.reference,
-        sent_fingerprint=sent.fingerprint,
-        correction=None,
-        correction_date=None,
-        awaited_by=None,
-        awaited_date=None,
-    )

@@ -16,10 +16,9 @@ from schemas.vouchers import (
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
 from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, step
 from streams.accounting.evaluation import ZERO_AMOUNT, payment_key
-from streams.accounting.forgotten import go_on
 from streams.accounting.record_state import SHADOW, RecordState, Standing
 from streams.accounting.reference import REVERSAL_ENDING
-from streams.accounting.sending import reverse
+from streams.accounting.sending import on_its_way, reverse
 from streams.accounting.settling import settle
 
 Outcome = VoucherPosted | VoucherRejected
@@ -38,7 +37,7 @@ def take_outcome(state: RecordState | None, outcome: Outcome, offset: int) -> De
     told = remember(state, outcome, offset)
     happened = step(state, state.status, told.status, told.reason)
     told = replace(told, updated_at=_time_of(outcome).isoformat(), command=None)
-    return Decision(told if told.forgotten is None else go_on(told, told.forgotten), (happened,))
+    return Decision(told if told.forgotten is None else on_its_way(told, told.forgotten), (happened,))
 
 
 def remember(state: RecordState | None, outcome: Outcome, offset: int) -> RecordState:

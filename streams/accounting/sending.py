@@ -10,7 +10,7 @@ from schemas.vouchers import KnownRate, NothingToPost, PostVoucher, ReverseVouch
 from streams.accounting.decisions import Asking, Decision, Terms, step
 from streams.accounting.evaluation import payment_record
 from streams.accounting.ledger_document import LedgerDocument
-from streams.accounting.record_state import RecordState, beginning_of, reversing
+from streams.accounting.record_state import RecordState, Sent, beginning_of, reversing
 from streams.accounting.reference import applied_reference, reference, reversal_reference
 from streams.accounting.voucher import Voucher, shortened, swapped
 
@@ -45,21 +45,39 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         rehearsal=bool(document.payment_id) and not terms.stands(document.account_id, payment_record(document)),
     )
     steps = (step(state, state.status, Status.READY), step(state, Status.READY, Status.POSTING))
-    sent = replace(
+    sent = on_its_way(state, Sent(command_id, name, document.fingerprint, voucher.company))
+    return Decision(replace(sent, updated_at=asking.at.isoformat()), steps, command=command)
+
+
+def on_its_way(state: RecordState, sent: Sent) -> RecordState:
+    """Return the state of a record whose command was sent; who asked for a reversal, its sender adds."""
+    if sent.reverses is not None:
+        return replace(
+            state,
+            status=Status.POSTING,
+            reason=reversing(sent.reverses),
+            command=sent.command_id,
+            last_command=beginning_of(sent.command_id),
+            forgotten=None,
+            correction=sent.command_id,
+            correction_date=None,
+        )
+    return replace(
         state,
         status=Status.POSTING,
         reason=None,
-        updated_at=asking.at.isoformat(),
-        company=voucher.company,
-        fingerprint=document.fingerprint,
-        command=command_id,
-        last_command=beginning_of(command_id),
-        reference=name,
-        sent_fingerprint=document.fingerprint,
+        company=sent.company,
+        fingerprint=sent.fingerprint,
+        command=sent.command_id,
+        last_command=beginning_of(sent.command_id),
+        forgotten=None,
+        reference=sent.reference,
+        sent_fingerprint=sent.fingerprint,
+        correction=None,
+        correction_date=None,
         awaited_by=None,  # a fetch asked for before sends nothing again, and moves no later voucher
         awaited_date=None,
     )
-    return Decision(sent, steps, command=command)
 
 
 def nothing_to_post(document: LedgerDocument, company: str | None, asking: Asking) -> NothingToPost:
@@ -138,12 +156,8 @@ def reverse(
     )
     told = step(state, state.status, Status.POSTING, reversing(base.reference))
     sent = replace(
-        state,
-        status=Status.POSTING,
-        reason=told.reason,
+        on_its_way(state, Sent(command.command_id, name, base.fingerprint, base.company, base.reference)),
         updated_at=at.isoformat(),
-        command=command.command_id,
-        last_command=beginning_of(command.command_id),
         correction=asked_by,
         correction_date=dated.isoformat() if dated else None,
     )
