@@ -88,10 +88,13 @@ class Partition:
 
     def carry_out(self, work: Work, teller: Teller, record_id: str, decision: Decision, cause: str) -> None:
         """Tell, send and write what a decision says; no await in here, so nothing comes between."""
-        for message in teller.decision(record_id, decision, cause):
+        account_id = decision.state.account_id
+        name, state = row_name(account_id, record_id), decision.state.to_json()
+        before = self.tables.records.get(name)
+        known = RecordState.from_json(account_id, before) if before is not None and decision.steps else None
+        for message in teller.decision(record_id, decision, cause, known):
             send_message(work, message)
-        name, state = row_name(decision.state.account_id, record_id), decision.state.to_json()
-        if decision.steps or self.tables.records.get(name) != state:  # a step always changes it
+        if decision.steps or before != state:  # a step always changes it
             self.tables.records[name] = state
         self._hold(name, decision)
         if any(step.status in WHAT_OTHERS_WAIT_FOR and step.previous != step.status for step in decision.steps):

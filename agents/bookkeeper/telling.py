@@ -1,5 +1,6 @@
 """What the bookkeeper tells: steps to the audit trail, commands to the poster, to itself how a release goes on."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import accumulate
@@ -36,9 +37,12 @@ class Teller:
         self._trace = trace_text(event.headers)
         self._at = at
 
-    def decision(self, record_id: str, decision: Decision, cause: str) -> list[Message]:
-        """Return the steps and the command of a decision, in the order in which they happened."""
-        messages = [self._step(record_id, decision, step, cause) for step in decision.steps]
+    def decision(self, record_id: str, decision: Decision, cause: str, before: RecordState | None) -> list[Message]:
+        """Return the steps and the command of a decision, in the order in which they happened.
+
+        `before` is the state that it was decided on.
+        """
+        messages = [self._step(record_id, decision, step, cause, before) for step in decision.steps]
         if decision.command is not None:
             messages.append(self._command(decision.command))
         if decision.nothing is not None:
@@ -64,10 +68,11 @@ class Teller:
             partition=partition,
         )
 
-    def _step(self, record_id: str, decision: Decision, step: Step, cause: str) -> Message:
+    def _step(self, record_id: str, decision: Decision, step: Step, cause: str, before: RecordState | None) -> Message:
         changed = self._audit(record_id, decision.state, step, cause)
-        # The same may come again with a newer document between, after a crash: it is news then, for it came last.
-        name = event_id("status", record_id, step.status, cause, step.note or "", str(decision.state.document_offset))
+        # After a crash it may come again with something else between: it is news then, for it came last.
+        known = "" if before is None else replace(before, updated_at="").to_json().decode()
+        name = event_id("status", record_id, step.status, cause, step.note or "", known)
         return self._message(topics.AUDIT, record_id, changed, name, record_id)
 
     def _command(self, command: PostVoucher | ReverseVoucher) -> Message:
