@@ -80,6 +80,9 @@ class PostVoucher(VoucherSubject):
     rehearsal: bool = False
     """Never to be created, also where the poster is not in shadow mode: the payment that this pays back was posted in
     shadow mode alone."""
+    stands: tuple[str, ...] | None = LEFT_OUT_IF_NONE
+    """References of the record's vouchers that stand in IFS, as far as its sender knows: where others do, or one of
+    these does not, this one is not created. None in commands of earlier releases."""
 
 
 class ReverseVoucher(VoucherSubject):

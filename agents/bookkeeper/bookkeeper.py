@@ -213,13 +213,16 @@ class Bookkeeper:
         if not isinstance(outcome, VoucherPosted | VoucherRejected):
             raise UnreadableError(f"{type(outcome).__name__} is no outcome of a voucher")
         _check_key(event, outcome.account_id)
-        before = partition.state(outcome.account_id, outcome.record_id)
-        decision = take_outcome(before, outcome, event.offset)
+        name = outcome.account_id, outcome.record_id
+        before = partition.state(*name)
+        decision = take_outcome(before, partition.held(*name), outcome, event.offset)
         self._carry_out(event, work, outcome.record_id, decision)
         if decision is None or before is None or decision.state.is_on_its_way:
             return
+        if not (before.is_on_its_way or decision.steps):
+            return  # told again
         followed: Decision | None
-        if isinstance(outcome, VoucherReversed) and not outcome.shadow:
+        if isinstance(outcome, VoucherReversed) and not outcome.shadow and decision.state.correction is not None:
             followed, cause = await self._after_reversal(partition, decision.state), event_name(event)
         elif decision.state.pending_offset is not None:
             followed, cause = await self._after_pending(partition, decision.state)

@@ -159,6 +159,7 @@ def _commands_in(records: Iterable[LogRecord], app_id: str) -> Iterable[tuple[st
                 fingerprint=told["fingerprint"],
                 company=told["company"],
                 reverses=told.get("reversesReference"),
+                document_offset=told["documentOffset"],
             )
             yield told["accountId"], told["recordId"], sent
         except (ValueError, KeyError, TypeError):

@@ -75,8 +75,10 @@ class Batching:
         """
         self._grow()
         results: Results = {}
+        tasks = self._admitted(tasks, results)
         if len(tasks) == 1:
-            return {tasks[0].command.command_id: await self._carrying.carry(tasks[0])}
+            results[tasks[0].command.command_id] = await self._carrying.carry(tasks[0])
+            return results
         for task in tasks:
             with handling(task.work):
                 self._carrying.recall(task)
@@ -87,6 +89,22 @@ class Batching:
                 with handling(task.work):
                     self._carrying.take_back(task)
         return results
+
+    def _admitted(self, tasks: Sequence[Task], results: Results) -> list[Task]:
+        """Return those that may be looked for and sent: one of each record, and nobody behind one that stays."""
+        admitted: dict[str, Task] = {}
+        held_up: set[str] = set()
+        for task in tasks:
+            command = task.command
+            if command.account_id not in held_up and command.record_id not in admitted:
+                with handling(task.work):
+                    result = self._carrying.held_back(task)
+                if result is None:
+                    admitted[command.record_id] = task
+                    continue
+                self._set(results, task, result)
+            held_up.add(command.account_id)
+        return list(admitted.values())
 
     async def _carry(self, tasks: list[Task], results: Results) -> bool:
         """Carry them together, in halves, or the last one alone; False if the others must stay for now."""
@@ -227,6 +245,7 @@ class Batching:
         for one in ready:
             intent = Intent(sent_at=sent.told, rate=one.known, settle_seconds=settle)
             with handling(one.task.work):
+                carrying.interlock.begins(one.task.command)
                 carrying.commands[command_key(one.task.command.command_id)] = written(intent)
         await _confirmed([one.task for one in ready])
         carrying.ifs.service.before_request()  # an order to pause may have come while the intents were written

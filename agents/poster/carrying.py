@@ -24,6 +24,7 @@ from agents.poster.decision import (
     first_step,
 )
 from agents.poster.doubts import Doubts, Moment
+from agents.poster.interlock import Interlock
 from agents.poster.metrics import ANSWERS, POST_SECONDS, TROUBLE, UNCERTAIN
 from agents.poster.pauses import PostingPausedError
 from agents.poster.rates import Rates
@@ -79,6 +80,8 @@ class Delayed:
     """How long ago at least the POST was sent whose effect is not known."""
     is_paused: bool = False
     """A person paused posting; IFS is not in trouble."""
+    is_behind: bool = False
+    """Another command of the record has no outcome yet; IFS was not asked anything."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +131,7 @@ class Carrying:
         self.clock = clock
         self.steady = steady
         self.doubts = Doubts(steady)
+        self.interlock = Interlock(commands)
         self._back_off = back_off
         self._rates = Rates(ifs)
         self._validating = Validating(ifs.rules)
@@ -145,6 +149,26 @@ class Carrying:
                 return await self._resolve(task)
             except NotPossibleError as error:
                 return self.rejected(error.judgement)
+
+    def held_back(self, task: Task) -> Outcome | Delayed | None:
+        """Return what keeps a command from being sent though nothing was asked yet; None if nothing does."""
+        command = task.command
+        if self.is_rehearsed(command) or isinstance(self._known(command), Intent):
+            return None
+        if self.interlock.is_behind_another(command):
+            tries = task.tries.model_copy(update={"troubles": task.tries.troubles + 1})
+            now = self.clock()
+            return Delayed(
+                due=now + timedelta(seconds=self.seconds(Pause(tries.troubles))),
+                why="another command of the record has no outcome yet",
+                tries=tries,
+                told_uncertain=task.told_uncertain,
+                put_off_at=now,
+                doubted=timedelta(),
+                is_behind=True,
+            )
+        refusal = self.interlock.refusal(command)
+        return None if refusal is None else self.rejected(refusal)
 
     def is_rehearsed(self, command: Command) -> bool:
         """Tell whether a command is never sent: in shadow mode none is, else none that pays back what was not."""
@@ -217,7 +241,7 @@ class Carrying:
         """Take up what is known of a command, from its entry and from its tries before; True if that was told."""
         tries = task.tries
         counted = Standing(stale=tries.stale, busy=tries.busy, database=tries.database, looks=tries.looks)
-        intent = read_entry(self.commands.get(command_key(task.command.command_id)))
+        intent = self._known(task.command)
         if not isinstance(intent, Intent):
             task.standing = counted
             return False
@@ -274,9 +298,11 @@ class Carrying:
 
     def take_back(self, task: Task) -> None:
         """Drop a command's intent, of which nothing can be done any more; what is not an intent stays."""
-        key = command_key(task.command.command_id)
-        if isinstance(read_entry(self.commands.get(key)), Intent):
-            del self.commands[key]
+        if isinstance(self._known(task.command), Intent):
+            del self.commands[command_key(task.command.command_id)]
+
+    def _known(self, command: Command) -> Intent | Outcome | None:
+        return read_entry(self.commands.get(command_key(command.command_id)))
 
     async def _look(self, task: Task, step: Look) -> Looked:
         age = self.doubted(task)
@@ -334,6 +360,7 @@ class Carrying:
         await self.budget.record(at_once=True)
         sent, settle = self.now(), self.settle.total_seconds()
         sent_at = sent.told
+        self.interlock.begins(task.command)
         self.commands[key] = written(Intent(sent_at=sent_at, rate=known, settle_seconds=settle))
         await task.work.confirmed()
         self.ifs.service.before_request()  # an order to pause may have come while the intent was written
@@ -360,7 +387,7 @@ class Carrying:
 
     async def posted(self, command: Command, step: Posted) -> PostedOutcome:
         """Return the outcome of a voucher that is in IFS, with the rate at which it was posted."""
-        entry = read_entry(self.commands.get(command_key(command.command_id)))
+        entry = self._known(command)
         if isinstance(entry, Intent):
             rate = entry.rate
         else:

@@ -300,8 +300,8 @@ class Poster:
         for task in tasks:
             result = results.get(task.command.command_id)
             if isinstance(result, Delayed):
-                if result.is_paused:
-                    continue  # the pause was told once, and who waits for it may be ten thousands
+                if result.is_paused or (result.is_behind and not self._breaker.is_open):
+                    continue  # a pause was told once, and who waits for it may be ten thousands
                 if not is_answered:
                     self._breaker.unanswered(task.command.account_id, result.why)
                 log.info(
@@ -329,6 +329,8 @@ class Poster:
 
     def _note(self, task: Task, outcome: Outcome) -> None:
         with handling(task.work):
+            if isinstance(outcome, PostedOutcome):
+                self._carrying.interlock.ends(task.command, outcome)
             self._commands[command_key(task.command.command_id)] = written(outcome)
         self._tell(task, outcome)
         self._log(task.command, outcome)
@@ -362,7 +364,7 @@ class Poster:
             log.info("voucher in IFS", kind=kind, voucher=outcome.number and outcome.number.voucher_no, **facts)
         else:
             kind = "rejected"
-            log.warning("IFS refused a voucher", reason=outcome.reason, code=outcome.code, **facts)
+            log.warning("a voucher was refused", reason=outcome.reason, code=outcome.code, **facts)
         OUTCOMES.labels(kind).inc()
 
 

@@ -1,4 +1,4 @@
-"""What the poster remembers of a command: its intent, then its outcome. A few hundred bytes each.
+"""What the poster remembers of a command: its intent, then its outcome. A few hundred bytes each. And of a record.
 
 An outcome does not hold the voucher's rows: they follow from the command and the rate, today and in ten years.
 """
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Model, Time
+from schemas.base import LEFT_OUT_IF_NONE, Model, Time
 from schemas.vouchers import KnownRate, VoucherNumber
 
 
@@ -51,6 +51,15 @@ Entry = Annotated[Intent | PostedOutcome | RejectedOutcome, Field(discriminator=
 _ENTRY: TypeAdapter[Intent | PostedOutcome | RejectedOutcome] = TypeAdapter(Entry)
 
 
+class RecordEntry(Model):
+    """What is known of a record, whoever sends its commands; see agents.poster.interlock."""
+
+    open: str | None = LEFT_OUT_IF_NONE
+    """The command that was to be sent last; whether it may have been done its own entry tells."""
+    standing: tuple[str, ...] | None = LEFT_OUT_IF_NONE
+    """References of its vouchers that stand in IFS; None where that is not known."""
+
+
 class Spent(Model):
     """Requests of the last minute: the start of each few seconds (since 1970) to how many were made in them."""
 
@@ -64,6 +73,11 @@ INTENT_BEGINS = b'{"state":"intent"'
 def command_key(command_id: str) -> str:
     """Return the key of a command's entry."""
     return f"command/{command_id}"
+
+
+def record_key(record_id: str) -> str:
+    """Return the key of a record's entry."""
+    return f"record/{record_id}"
 
 
 SPENT_KEY = "budget"

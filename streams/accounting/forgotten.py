@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from streams.accounting.record_state import RecordState, Sent, beginning_of
-from streams.accounting.sending import on_its_way
+from streams.accounting.sending import found_on_its_way
 
 
 def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> RecordState | None:
@@ -19,7 +19,7 @@ def take_up_sent(state: RecordState | None, account_id: str, sent: Sent) -> Reco
         return None
     if known.command == sent.command_id or (known.last_command is None and known.reference == sent.reference):
         return None  # written by an earlier release, or made from the outcomes alone
-    return replace(known, forgotten=sent) if known.is_on_its_way else on_its_way(known, sent)
+    return replace(known, forgotten=sent) if known.is_on_its_way else found_on_its_way(known, sent)
 
 
 def take_up_handed_over(state: RecordState | None, account_id: str, as_of: datetime | None) -> RecordState | None:

@@ -14,34 +14,79 @@ from schemas.vouchers import (
     VoucherReversed,
 )
 from streams.accounting.bookkeeping import ACCOUNT_CHANGED, give_away
-from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, step
+from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, noted, step
 from streams.accounting.evaluation import ZERO_AMOUNT, payment_key
-from streams.accounting.record_state import SHADOW, RecordState, Standing
+from streams.accounting.record_state import SHADOW, RecordState, Sent, Standing, beginning_of
 from streams.accounting.reference import REVERSAL_ENDING
-from streams.accounting.sending import on_its_way, reverse
+from streams.accounting.sending import found_on_its_way, reverse
 from streams.accounting.settling import settle
+
+SENT_LATE = "posted by a command that a worker sent which had been taken for dead"
+
+_IN_LEDGER = (
+    "standing",
+    "posted_fingerprint",
+    "rate",
+    "booked_unapplied",
+    "vouchers",
+    "reversed_reference",
+    "settled_unapplied",
+)
+"""What a voucher changes of its record's state while another command is on its way."""
 
 Outcome = VoucherPosted | VoucherRejected
 """What `ledger.voucher.v1` tells; a VoucherReversed is a VoucherPosted too."""
 
 
-def take_outcome(state: RecordState | None, outcome: Outcome, offset: int) -> Decision | None:
-    """Decide about what became of a command; None when it is not the one on its way.
+def take_outcome(state: RecordState | None, held: Held | None, outcome: Outcome, offset: int) -> Decision | None:
+    """Decide about what became of a command; None when it is known, or says that nothing came of another command.
 
     `offset` is the outcome's own, in the partition of its account.
     """
     if state is None:
         return Decision(remember(None, outcome, offset))
     if state.command != outcome.command_id:
-        return None
+        return _learn(state, held, outcome, offset)
     told = remember(state, outcome, offset)
+    if _is_past(state, outcome):  # a command that had come late was told again: what stands now is what counts
+        newest = state.document_offset if state.document_event else None
+        told = replace(told, status=state.status_in_ledger, reason=None, correction=None, correction_date=None)
+        told = replace(told, pending_offset=newest if state.pending_offset is None else state.pending_offset)
     happened = step(state, state.status, told.status, told.reason)
     told = replace(told, updated_at=_time_of(outcome).isoformat(), command=None)
-    return Decision(told if told.forgotten is None else on_its_way(told, told.forgotten), (happened,))
+    is_elsewhere = state.handed_to is not None and not told.standing  # its history is the other account's
+    after = told if told.forgotten is None else found_on_its_way(told, told.forgotten)
+    return Decision(after, () if is_elsewhere else (happened,))
+
+
+def _learn(state: RecordState, held: Held | None, outcome: Outcome, offset: int) -> Decision | None:
+    """Decide about the outcome of a command that is not the one on its way; None where nothing follows.
+
+    Either it was met before, or a worker that was taken for dead had sent the command late. What that posted stands,
+    so it is as if it had been on its way: what is newer in Zuora waited for it.
+    """
+    known = state if state.is_on_its_way else replace(state, last_command=beginning_of(outcome.command_id))
+    if isinstance(outcome, VoucherRejected) or _number_of(outcome) in (None, *state.vouchers):
+        return None if known == state else Decision(known, held=held)
+    reverses = outcome.reverses_reference if isinstance(outcome, VoucherReversed) else None
+    facts = outcome.command_id, outcome.reference, outcome.fingerprint, outcome.company
+    found = found_on_its_way(state, Sent(*facts, reverses, outcome.document_offset))
+    told = remember(found, outcome, offset)
+    if state.is_on_its_way:
+        in_ledger = {name: getattr(told, name) for name in _IN_LEDGER}
+        return noted(replace(state, pending_offset=found.pending_offset, **in_ledger), None, SENT_LATE)
+    if state.status is Status.SETTLED_BY_HAND and not state.standing:
+        reason = f"in IFS as well: {state.reason}"
+        told = replace(told, status=Status.CHANGED_AFTER_POSTING, reason=reason, pending_offset=None)
+    happened = replace(step(state, Status.POSTING, told.status, told.reason), note=SENT_LATE)
+    told = replace(told, updated_at=_time_of(outcome).isoformat(), command=None, handed_to=None)
+    return Decision(told, (happened,))
 
 
 def remember(state: RecordState | None, outcome: Outcome, offset: int) -> RecordState:
     """Fold an outcome into what is known of its record: so even new state knows what is in IFS without asking."""
+    if state is not None and _is_past(state, outcome):
+        return state
     at = _time_of(outcome).isoformat()
     known = state or replace(RecordState.blank(outcome.account_id), received_at=at, updated_at=at)
     if outcome.document_offset > known.document_offset:  # in new state alone: else its document was met before
@@ -49,6 +94,7 @@ def remember(state: RecordState | None, outcome: Outcome, offset: int) -> Record
             known,
             company=outcome.company,
             document_offset=outcome.document_offset,
+            document_event="",
             fingerprint=outcome.fingerprint,
         )
     if not outcome.reference.endswith(REVERSAL_ENDING):
@@ -182,14 +228,29 @@ def _time_of(outcome: Outcome) -> datetime:
     return outcome.rejected_at if isinstance(outcome, VoucherRejected) else outcome.posted_at
 
 
-def _with_number(vouchers: tuple[dict[str, Any], ...], posted: VoucherPosted) -> tuple[dict[str, Any], ...]:
-    """Add the voucher's number, once."""
+def _is_past(state: RecordState, outcome: Outcome) -> bool:
+    """Tell whether an outcome is told again of what was reversed since, or of a reversal that was made before."""
+    if isinstance(outcome, VoucherRejected) or _number_of(outcome) not in state.vouchers:
+        return False
+    changed = outcome.reverses_reference if isinstance(outcome, VoucherReversed) else outcome.reference
+    return all(one.reference != changed for one in state.standing)
+
+
+def _number_of(posted: VoucherPosted) -> dict[str, Any] | None:
+    """Return a voucher's number as states keep it; None in shadow mode."""
     if posted.accounting_year is None or posted.voucher_no is None:
-        return vouchers
-    number = VoucherNumber(
+        return None
+    return VoucherNumber(
         company=posted.company,
         voucher_type=posted.voucher_type,
         accounting_year=posted.accounting_year,
         voucher_no=posted.voucher_no,
     ).model_dump(by_alias=True)
+
+
+def _with_number(vouchers: tuple[dict[str, Any], ...], posted: VoucherPosted) -> tuple[dict[str, Any], ...]:
+    """Add the voucher's number, once."""
+    number = _number_of(posted)
+    if number is None:
+        return vouchers
     return (*(voucher for voucher in vouchers if voucher != number), number)

@@ -32,6 +32,8 @@ class Sent:
     company: str
     reverses: str | None = None
     """The reference of the voucher to be reversed; None for a voucher of the document's own."""
+    document_offset: int = -1
+    """Of the document that it was made from; -1 where an earlier release kept it."""
 
 
 ID_CHARACTERS = 12

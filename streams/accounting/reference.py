@@ -15,6 +15,7 @@ DIGEST_LENGTH = 20
 DIGEST_BYTES = 15
 """What those are made of; base32 turns 5 bytes into 8 characters, and the whole digest would take twice as long."""
 
+APPLIED_ENDING = "-A"
 REVERSAL_ENDING = "-R"
 
 _DROPPED = re.compile(r"[^A-Z0-9-]")
@@ -41,7 +42,7 @@ def applied_reference(number: str, document_id: str, last_reference: str, booked
     twice in a payment's life, and the second time is another voucher.
     """
     amounts = (format(amount.normalize() + 0, "f") for amount in (booked, unapplied))
-    return f"{_readable(number or document_id)}-{_digest(last_reference, *amounts)}-A"
+    return f"{_readable(number or document_id)}-{_digest(last_reference, *amounts)}{APPLIED_ENDING}"
 
 
 def _readable(number: str) -> str:

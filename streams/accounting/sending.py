@@ -43,6 +43,7 @@ def send(state: RecordState, document: LedgerDocument, voucher: Voucher, asking:
         known_rate=_rate_of_the_first(state) if state.standing else None,
         mapping_versions=voucher.versions,
         rehearsal=bool(document.payment_id) and not terms.stands(document.account_id, payment_record(document)),
+        stands=tuple(one.reference for one in state.standing),
     )
     steps = (step(state, state.status, Status.READY), step(state, Status.READY, Status.POSTING))
     sent = on_its_way(state, Sent(command_id, name, document.fingerprint, voucher.company))
@@ -78,6 +79,15 @@ def on_its_way(state: RecordState, sent: Sent) -> RecordState:
         awaited_by=None,  # a fetch asked for before sends nothing again, and moves no later voucher
         awaited_date=None,
     )
+
+
+def found_on_its_way(state: RecordState, sent: Sent) -> RecordState:
+    """Return the state of a record of whose command it did not tell: what is newer in Zuora waits for the outcome."""
+    known = on_its_way(state, sent)
+    is_older = not state.document_event or state.document_offset < sent.document_offset
+    if sent.reverses is not None or is_older or known.pending_offset is not None:
+        return known
+    return replace(known, pending_offset=state.document_offset)
 
 
 def nothing_to_post(document: LedgerDocument, company: str | None, asking: Asking) -> NothingToPost:

@@ -9,10 +9,12 @@ from streams.accounting.decisions import Arrival, Asking, Decision, Held, Step, 
 from streams.accounting.evaluation import ZERO_AMOUNT, Evaluation
 from streams.accounting.ledger_document import LedgerDocument, summarised
 from streams.accounting.record_state import RecordState
+from streams.accounting.reference import APPLIED_ENDING
 from streams.accounting.sending import nothing_to_post, reference_of, send
 
 CHANGED = "changed in Zuora after posting"
 GONE = "gone from Zuora"
+TWICE = "more than one voucher of it stands in IFS"
 POSTED_AGAIN = "in Zuora as it was posted"
 STALE_AFTER = timedelta(days=1)
 """What was captured longer ago is fetched anew before it is released: it may be cancelled by now."""
@@ -77,8 +79,9 @@ def follow_in_ledger(state: RecordState, held: Held | None, arrival: Arrival, te
         state = replace(state, settled_unapplied=None)
     is_as_posted = document is not None and document.fingerprint == state.posted_fingerprint
     is_of_people = state.settled_unapplied is not None  # what is booked by hand is not booked here as well
-    if document is None or not is_as_posted or is_of_people or _is_partly_reversed(state, document):
-        reason = GONE if document is None else CHANGED
+    is_twice = _stands_twice(state)
+    if document is None or not is_as_posted or is_of_people or is_twice or _is_partly_reversed(state, document):
+        reason = GONE if document is None else TWICE if is_twice else CHANGED
         if (state.status, state.reason) == (Status.CHANGED_AFTER_POSTING, reason):
             return Decision(state)
         return moved(state, Status.CHANGED_AFTER_POSTING, at, reason=reason)
@@ -158,6 +161,11 @@ def _settled_in_ledger(state: RecordState, asking: Asking) -> Decision:
 def _is_partly_reversed(state: RecordState, document: LedgerDocument) -> bool:
     """Tell whether a correction took back some of a payment's vouchers and IFS refused to take back the rest."""
     return document.document_type is DocumentType.PAYMENT and bool(state.standing) and state.booked_unapplied is None
+
+
+def _stands_twice(state: RecordState) -> bool:
+    """Tell whether, besides a payment's changes of U, more than one voucher stands; see agents.poster.interlock."""
+    return sum(not one.reference.endswith(APPLIED_ENDING) for one in state.standing) > 1
 
 
 def _has_new_unapplied(state: RecordState, document: LedgerDocument) -> bool:

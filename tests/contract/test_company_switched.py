@@ -16,9 +16,7 @@ from schemas.notifications import DocumentCaptured
 from schemas.requests import ReplayRequested
 from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected
 from tests.support.bookkeeping import (
-    COMMANDS,
     DOCUMENTS,
-    VOUCHERS,
     World,
     account,
     ask,
@@ -31,6 +29,7 @@ from tests.support.bookkeeping import (
     unapplied,
 )
 from tests.support.fakes import FakeTable
+from tests.support.ledger import COMMANDS, VOUCHERS
 from tests.support.memory_log import MemoryWork
 from tests.support.memos_and_refunds import posting
 from tests.support.posting import Desk, open_desk

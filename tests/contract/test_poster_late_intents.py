@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.poster.state import SPENT_KEY, Intent, read_entry
+from agents.poster.state import Intent, read_entry
 from agents.runtime import handling
 from agents.runtime.work import current_work
 from schemas.base import utc_now
@@ -28,7 +28,7 @@ async def test_an_intent_that_kafka_confirms_late_is_written_anew_before_the_pos
         async def slowly(work: DeskWork) -> None:
             nonlocal late
             await confirmed(work)
-            entries = [value for key, value in desk.table.items() if key != SPENT_KEY]
+            entries = [value for key, value in desk.table.items() if key.startswith("command/")]
             found = [entry for value in entries if isinstance(entry := read_entry(value), Intent)]
             if found and not late:
                 late = timedelta(seconds=20)
@@ -53,7 +53,7 @@ async def test_a_post_whose_token_is_renewed_late_is_not_sent_but_begun_anew(
         book, ask, confirmed = desk.sandbox.ledger.book, TokenSource._ask, DeskWork.confirmed
 
         def noting(*voucher: Any) -> Any:
-            entries = [read_entry(value) for key, value in desk.table.items() if key != SPENT_KEY]
+            entries = [read_entry(value) for key, value in desk.table.items() if key.startswith("command/")]
             ages.extend((utc_now() - entry.sent_at).total_seconds() for entry in entries if isinstance(entry, Intent))
             return book(*voucher)
 

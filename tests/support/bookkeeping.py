@@ -1,10 +1,10 @@
 """A bookkeeper over all its partitions, on a log in memory, with an IFS that posts what it is asked to."""
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,56 +16,44 @@ from agents.runtime import Event
 from schemas import topics
 from schemas.audit import RecordStatusChanged
 from schemas.base import DocumentType, Model, Status
-from schemas.envelope import Envelope, decode, decode_any, encode, event_id
+from schemas.envelope import decode, decode_any, event_id
 from schemas.mappings import AccountMappingSet, ChartRuleSet
 from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested
-from schemas.topics import TopicNames
 from schemas.vouchers import (
     PostVoucher,
     ReverseVoucher,
-    VoucherPosted,
-    VoucherRejected,
-    VoucherReversed,
     VoucherRow,
-    VoucherSubject,
 )
 from streams.log.reader import LogRecord, Position
 from streams.settings import IfsSettings
+from tests.support.ledger import COMMANDS, NAMES, NOW, Ledger
 from tests.support.memory_log import MemoryLog, MemoryTable, MemoryWork
 
-NAMES = TopicNames(prefix="", app_id="test")
 PARTITIONS = 3
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DOCUMENTS, COMMANDS = NAMES.public(topics.DOCUMENT), NAMES.public(topics.VOUCHER_COMMAND)
-AUDIT, MAPPINGS, VOUCHERS = NAMES.public(topics.AUDIT), NAMES.public(topics.MAPPING), NAMES.public(topics.VOUCHER)
+DOCUMENTS = NAMES.public(topics.DOCUMENT)
+AUDIT, MAPPINGS = NAMES.public(topics.AUDIT), NAMES.public(topics.MAPPING)
 REQUESTS = NAMES.public(topics.REQUEST)
 DEAD_LETTERS = NAMES.public(topics.DEAD_LETTER)
 
 
-class World:
+class World(Ledger):
     """Kafka, the bookkeeper and IFS in one, with crashes on order.
 
     `crash_every` n lets one in n events end in a crash: after what was sent, before what was written; or with commits
-    left far behind. The plan follows from `seed`.
+    left far behind; or, with `freezes`, after what was sent, of which the commands arrive whenever `deliver_late` says.
+    The plan follows from `seed`.
     """
 
-    def __init__(self, seed: int = 0, crash_every: int = 0) -> None:
-        self.log = MemoryLog(PARTITIONS, single=[COMMANDS])
+    def __init__(self, seed: int = 0, crash_every: int = 0, *, freezes: bool = False) -> None:
+        super().__init__(MemoryLog(PARTITIONS, single=[COMMANDS]))
         self.tables = [MemoryTable() for _ in range(4)]
         self.random = random.Random(seed)  # noqa: S311 - a plan that can be run again
         self.crash_every = crash_every
+        self.freezes = freezes
+        self.late: list[Event] = []
+        """Commands that a frozen worker has sent, and that have not arrived."""
         self.cursors: Counter[tuple[str, int]] = Counter()
-        self.posted: dict[str, VoucherPosted] = {}
-        self.refused: set[str] = set()
-        """Commands whose outcome is known to be a refusal; the poster tries none of them again."""
-        self.refuse: set[str] = set()
-        self.refuse_from: int | None = None
-        """How many vouchers IFS posts before it refuses all that come after."""
-        self.now = NOW
-        self.mode: Literal["live", "shadow"] = "live"
-        self._answered = 0
-        self._is_answering = True
         self.bookkeeper = self._new()
 
     def _new(self) -> Bookkeeper:
@@ -92,6 +80,7 @@ class World:
         self.tables = [MemoryTable() for _ in range(4)]
         self.cursors.clear()
         self.refused.clear()
+        self.records.clear()
         for own in (NAMES.working(name) for name in (topics.HANDED_OVER, topics.CHART_COPY, topics.RELEASE)):
             self.log.topics.pop(own, None)  # they begin with the app id
         await self.start()
@@ -138,11 +127,6 @@ class World:
         for table in self.tables:
             table.keep()
 
-    def say(self, topic: str, key: str, event: Model, name: str | None = None) -> Event:
-        """Append an event as its writer would."""
-        envelope = Envelope(name or event_id(repr(event)), type(event).__name__, "/test", key, NOW)
-        return self.log.append(topic, key=key.encode(), value=encode(event), headers=envelope.headers())
-
     def map(self, key: str, event: Model) -> Event:
         """Append a mapping or rule; each is an event of its own, whatever was said before."""
         return self.say(MAPPINGS, key, event, event_id(repr(event), str(len(self.log.all(MAPPINGS)))))
@@ -150,9 +134,12 @@ class World:
     async def settle(self) -> None:
         """Handle everything until nothing is left to do, crashing on the way as often as asked."""
         await self.start()
+        patience = 20_000
         while (event := self.next_event()) is not None or self._ifs():
             if event is not None:
                 await self.handle(event)
+            patience -= 1
+            assert patience, "it never comes to rest"
 
     async def handle_all(self, among: Sequence[str]) -> None:
         """Handle everything in these topics and nothing else; IFS answers nothing meanwhile."""
@@ -174,9 +161,13 @@ class World:
 
     async def handle(self, event: Event) -> None:
         """Handle an event, and crash if it is time to."""
+        sent_before = len(self.log.topics[COMMANDS][0])
         self._enter(event.partition)
         await self.bookkeeper.on_event(event, MemoryWork(self.log, event.partition))  # type: ignore[arg-type]
         fate = self.random.randrange(3 * self.crash_every) if self.crash_every else -1
+        if fate == 2 and self.freezes:
+            await self.freeze(sent_before)
+            return
         if fate == 0:  # sent, but what was written is lost
             await self.start()
             return
@@ -187,89 +178,28 @@ class World:
                 self.cursors[place] -= self.random.randrange(min(self.cursors[place], 5) + 1)
             await self.start()
 
-    def hold_answers(self) -> None:
-        """Let IFS not answer for a while."""
-        self._is_answering = False
+    async def freeze(self, sent_before: int) -> None:
+        """Let the worker be taken for dead with the commands from this place on not on their way yet."""
+        self.late += self.log.topics[COMMANDS][0][sent_before:]
+        del self.log.topics[COMMANDS][0][sent_before:]
+        await self.start()
 
-    def answer(self) -> None:
-        """Let IFS answer again."""
-        self._is_answering = True
+    def deliver_late(self) -> None:
+        """Let a command arrive that a frozen worker had sent, if there is one."""
+        if self.late:
+            command = self.late.pop(self.random.randrange(len(self.late)))
+            self.log.append(COMMANDS, key=command.key, value=command.value, headers=command.headers)
 
     def rewind(self, topic: str) -> None:
         """Reset the offsets of a topic to the earliest."""
         for number in range(PARTITIONS):
             self.cursors[topic, number] = 0
 
-    def answer_one(self) -> None:
-        """Let IFS answer one command, also while it answers none."""
-        self._answer_next()
-
-    def _ifs(self) -> bool:
-        return self._is_answering and self._answer_next()
-
-    def _answer_next(self) -> bool:
-        """Answer the next command as the poster does: what it meets twice is posted once, and told twice."""
-        commands = self.log.topics[COMMANDS][0]
-        if self._answered == len(commands):
-            return False
-        command = decode_any(commands[self._answered].headers, commands[self._answered].value)
-        assert isinstance(command, PostVoucher | ReverseVoucher)
-        self._answered += 1
-        subject = {name: getattr(command, name) for name in VoucherSubject.model_fields}
-        is_refused = command.company in self.refuse or len(self.posted) == self.refuse_from
-        if command.command_id in self.refused or (is_refused and command.command_id not in self.posted):
-            self.refused.add(command.command_id)
-            no = VoucherRejected(
-                **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
-            )
-            self.say(VOUCHERS, command.account_id, no, event_id("no", command.command_id))
-        else:
-            if command.command_id not in self.posted:
-                self.posted[command.command_id] = self._posted(command, subject)
-            self.say(VOUCHERS, command.account_id, self.posted[command.command_id], event_id("yes", command.command_id))
-        return True
-
-    def _posted(self, command: PostVoucher | ReverseVoucher, subject: dict[str, Any]) -> VoucherPosted:
-        shadow = self.mode == "shadow" or (isinstance(command, PostVoucher) and command.rehearsal)
-        told = subject | {
-            "voucher_type": command.voucher_type,
-            "accounting_year": None if shadow else 2026,
-            "voucher_no": None if shadow else len(self.posted) + 1,
-            "shadow": shadow,
-            "voucher_date": command.voucher_date,
-            "currency": command.currency,
-            "company_currency": command.currency,
-            "rate": Decimal(1),
-            "conversion_factor": Decimal(1),
-            "amount": sum((row.debit or Decimal(0) for row in command.rows), Decimal(0)),
-            "rows": command.rows,
-            "posted_at": self.now,
-        }
-        if isinstance(command, ReverseVoucher):
-            return VoucherReversed(**told, reverses=command.reverses, reverses_reference=command.reverses_reference)
-        return VoucherPosted(**told)
-
     def commands(self) -> list[PostVoucher | ReverseVoucher]:
         """Return the commands, each once, in their order."""
         read = [decode_any(event.headers, event.value) for event in self.log.topics[COMMANDS][0]]
         once = {command.command_id: command for command in read if isinstance(command, PostVoucher | ReverseVoucher)}
         return list(once.values())
-
-    def net(self) -> dict[str, Decimal]:
-        """Return the ledger's net per account, debit positive, without what is zero; a rehearsal is not in it."""
-        sums: Counter[str] = Counter()
-        for posted in (one for one in self.posted.values() if not one.shadow):
-            for row in posted.rows:
-                sums[row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))  # type: ignore[assignment]
-        return {name: Decimal(amount) for name, amount in sums.items() if amount}
-
-    def nets(self) -> dict[str, dict[str, Decimal]]:
-        """Return the ledger's net of each record per account, as `net` does of all."""
-        sums: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-        for posted in (one for one in self.posted.values() if not one.shadow):
-            for row in posted.rows:
-                sums[posted.record_id][row.account] += (row.debit or Decimal(0)) - (row.credit or Decimal(0))
-        return {record: {name: value for name, value in rows.items() if value} for record, rows in sums.items()}
 
     def history(self, record_id: str) -> list[RecordStatusChanged]:
         """Return a record's steps, repeats dropped as subscribers do."""

@@ -12,7 +12,8 @@ from schemas.notifications import FetchLater, NotificationReceived
 from schemas.releases import HandedOver, ReleaseNext
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.vouchers import PostingProgressed, VoucherRejected
-from tests.support.bookkeeping import NOW, account, card_payment, cash, invoice, product
+from tests.support.bookkeeping import account, card_payment, cash, invoice, product
+from tests.support.ledger import NOW
 from tests.support.posting import command
 from tests.support.projecting import step
 

@@ -6,7 +6,8 @@ from typing import Any
 from schemas.base import DocumentType
 from schemas.mappings import PostingRuleSet
 from schemas.notifications import DocumentCaptured
-from tests.support.bookkeeping import NOW, card_payment
+from tests.support.bookkeeping import card_payment
+from tests.support.ledger import NOW
 
 
 def posting(document_type: DocumentType, *, post: bool = True, external: bool = False) -> PostingRuleSet:

@@ -61,7 +61,7 @@ ROWS = (
 
 def command(reference: str = "INV1-AAAABBBBCCCCDDDDEEEE", **changes: Any) -> PostVoucher:
     facts: dict[str, Any] = {
-        "command_id": f"command of {reference}", "app_id": "zuora-ifs", "record_id": "Invoice:1",
+        "command_id": f"command of {reference}", "app_id": "zuora-ifs", "record_id": f"Invoice:{reference}",
         "document_type": DocumentType.INVOICE, "account_id": "A1", "reference": reference, "fingerprint": "f",
         "document_offset": 1, "company": "10", "voucher_type": "M", "voucher_date": date(2026, 7, 3),
         "rate_date": date(2026, 7, 3), "user_group": "INT", "text": "INV1", "currency": "EUR", "currency_type": "1",

@@ -13,11 +13,9 @@ from schemas.envelope import encode
 from schemas.mappings import AccountMappingRemoved, PostingRuleSet
 from streams.accounting.decisions import SEEN_AGAIN
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
     MAPPINGS,
-    NOW,
     PARTITIONS,
     World,
     account,
@@ -25,6 +23,7 @@ from tests.support.bookkeeping import (
     invoice,
     product,
 )
+from tests.support.ledger import COMMANDS, NOW
 
 
 async def test_a_mapped_document_goes_from_fetched_to_posted_step_by_step() -> None:

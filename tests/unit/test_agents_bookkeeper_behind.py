@@ -11,7 +11,6 @@ from schemas.requests import ReplayRequested
 from tests.support.bookkeeping import (
     DOCUMENTS,
     MAPPINGS,
-    NAMES,
     REQUESTS,
     World,
     after,
@@ -24,6 +23,7 @@ from tests.support.bookkeeping import (
     product,
     refused_change_of_u,
 )
+from tests.support.ledger import NAMES
 
 
 async def with_one_ahead() -> World:

@@ -9,7 +9,6 @@ from schemas.requests import CorrectionRequested, ReplayRequested
 from schemas.vouchers import PostVoucher, ReverseVoucher
 from tests.support.bookkeeping import (
     DEAD_LETTERS,
-    NAMES,
     World,
     account,
     ask,
@@ -23,6 +22,7 @@ from tests.support.bookkeeping import (
     unapplied,
     unreadable,
 )
+from tests.support.ledger import NAMES
 
 # --- corrections --------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,6 @@ from schemas.base import Status
 from schemas.mappings import AccountMappingRemoved
 from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
-    NAMES,
-    NOW,
     World,
     account,
     ask,
@@ -25,6 +23,7 @@ from tests.support.bookkeeping import (
     unapplied,
     unreadable,
 )
+from tests.support.ledger import NAMES, NOW
 
 DATED = date(2026, 5, 5)
 RELEASE = NAMES.working(topics.RELEASE)

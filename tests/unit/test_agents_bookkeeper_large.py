@@ -6,7 +6,8 @@ from schemas.notifications import DocumentCaptured
 from schemas.topics import AUDIT, CHART_COPY, DEAD_LETTER
 from schemas.vouchers import PostVoucher
 from streams.log.producer import record_bytes
-from tests.support.bookkeeping import DOCUMENTS, MAPPINGS, NAMES, World, account, capture, invoice, product
+from tests.support.bookkeeping import DOCUMENTS, MAPPINGS, World, account, capture, invoice, product
+from tests.support.ledger import NAMES
 
 DEAD_LETTERS = NAMES.public(DEAD_LETTER)
 

@@ -10,18 +10,8 @@ from schemas.base import DocumentType, Status
 from schemas.envelope import event_id
 from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested
-from tests.support.bookkeeping import (
-    NAMES,
-    NOW,
-    World,
-    account,
-    capture,
-    card_payment,
-    cash,
-    invoice,
-    product,
-    unapplied,
-)
+from tests.support.bookkeeping import World, account, capture, card_payment, cash, invoice, product, unapplied
+from tests.support.ledger import NAMES, NOW
 from tests.support.memos_and_refunds import adjustment, memo, posting, refund
 
 AMOUNTS = ("100.00", "80.00", "0.00", "-15.00")

@@ -8,11 +8,8 @@ from schemas.notifications import DocumentCaptured
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.topics import HANDED_OVER
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
-    NAMES,
-    NOW,
     World,
     account,
     ask,
@@ -24,6 +21,7 @@ from tests.support.bookkeeping import (
     unapplied,
     unreadable,
 )
+from tests.support.ledger import COMMANDS, NAMES, NOW
 
 PAYMENT = "Payment:pay-1"
 

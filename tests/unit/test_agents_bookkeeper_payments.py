@@ -10,7 +10,6 @@ from schemas.mappings import PostingRuleSet
 from schemas.notifications import DocumentCaptured
 from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
-    NOW,
     World,
     account,
     ask,
@@ -23,6 +22,7 @@ from tests.support.bookkeeping import (
     rows,
     unapplied,
 )
+from tests.support.ledger import NOW
 
 
 def refund(amount: str) -> DocumentCaptured:

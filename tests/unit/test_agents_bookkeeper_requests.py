@@ -13,8 +13,6 @@ from schemas.notifications import NotificationReceived
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from streams.accounting.decisions import SEEN_AGAIN
 from tests.support.bookkeeping import (
-    NAMES,
-    NOW,
     PARTITIONS,
     REQUESTS,
     World,
@@ -28,6 +26,7 @@ from tests.support.bookkeeping import (
     product,
     unreadable,
 )
+from tests.support.ledger import NAMES, NOW
 
 CHART_COPIES = NAMES.working(topics.CHART_COPY)
 A_DAY_LATER = NOW.replace(day=NOW.day + 2)

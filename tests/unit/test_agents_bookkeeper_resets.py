@@ -19,11 +19,8 @@ from schemas.vouchers import NothingToPost
 from streams.accounting.life_cycle import TRANSITIONS
 from streams.accounting.wishes import REMEMBERED_REQUESTS
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
-    NAMES,
-    NOW,
     REQUESTS,
     World,
     account,
@@ -36,6 +33,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.ledger import COMMANDS, NAMES, NOW
 from tests.support.memos_and_refunds import memo, memo_refund, posting, refund
 
 MAPPINGS = {

@@ -17,12 +17,9 @@ from streams.accounting.record_state import RecordState, Sent
 from streams.clocks import steady_seconds
 from streams.log.reader import Position
 from tests.support.bookkeeping import (
-    COMMANDS,
     DOCUMENTS,
     MAPPINGS,
-    NAMES,
     REQUESTS,
-    VOUCHERS,
     World,
     account,
     capture,
@@ -31,6 +28,7 @@ from tests.support.bookkeeping import (
     product,
     unreadable,
 )
+from tests.support.ledger import COMMANDS, NAMES, VOUCHERS
 from tests.support.memory_log import MemoryWork
 
 INVOICE = "Invoice:inv-1"

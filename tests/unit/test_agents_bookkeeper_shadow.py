@@ -9,7 +9,6 @@ import pytest
 from schemas.base import DocumentType, Status
 from schemas.mappings import CompanySet
 from tests.support.bookkeeping import (
-    NOW,
     World,
     after,
     capture,
@@ -20,6 +19,7 @@ from tests.support.bookkeeping import (
     rows,
     unreadable,
 )
+from tests.support.ledger import NOW
 from tests.support.memos_and_refunds import posting, refund
 
 

@@ -17,15 +17,8 @@ from streams.accounting.commands import check_command
 from streams.accounting.conversion import Rate, convert
 from streams.systems.ifs.odata import by_key, equal, query
 from streams.systems.ifs.voucher_json import voucher_body
-from tests.support.bookkeeping import (
-    DEAD_LETTERS,
-    DOCUMENTS,
-    MAPPINGS,
-    NOW,
-    World,
-    invoice,
-    mapped_world,
-)
+from tests.support.bookkeeping import DEAD_LETTERS, DOCUMENTS, MAPPINGS, World, invoice, mapped_world
+from tests.support.ledger import NOW
 from tests.support.posting import ROWS, command
 
 SMALL_BYTES = 100_000

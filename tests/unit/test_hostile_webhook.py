@@ -21,7 +21,7 @@ from streams.callouts.reading import Callout, Unknown, Unreadable, read_callout
 from streams.callouts.telling import notification_message
 from streams.log.messages import Message
 from streams.settings import Settings
-from tests.support.bookkeeping import NAMES, NOW
+from tests.support.ledger import NAMES, NOW
 
 MIB = 1024 * 1024
 MOST_BYTES = 262_144

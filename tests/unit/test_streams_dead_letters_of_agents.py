@@ -20,21 +20,12 @@ from schemas.vouchers import PostingProgressed, VoucherRejected
 from streams.log.messages import dead_letter
 from streams.log.partitions import partition_of
 from streams.log.producer import record_bytes
-from tests.support.bookkeeping import (
-    DEAD_LETTERS,
-    NAMES,
-    NOW,
-    PARTITIONS,
-    World,
-    account,
-    capture,
-    invoice,
-    product,
-)
+from tests.support.bookkeeping import DEAD_LETTERS, PARTITIONS, World, account, capture, invoice, product
 from tests.support.collecting import NAMES as COLLECTING
 from tests.support.collecting import RECORD, Scene, notified
 from tests.support.fakes import FakeEvent, FakeWork
 from tests.support.garbage import ANYTHING, KEYS, SUBJECT, WISH
+from tests.support.ledger import NAMES, NOW
 from tests.support.posting import DeskWork, command, open_desk
 
 BOOKKEEPING = [

@@ -24,16 +24,7 @@ from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
 from streams.record_details import commands_in_ifs
-from tests.support.bookkeeping import (
-    DOCUMENTS,
-    NAMES,
-    PARTITIONS,
-    World,
-    capture,
-    card_payment,
-    mapped_world,
-    unapplied,
-)
+from tests.support.bookkeeping import DOCUMENTS, PARTITIONS, World, capture, card_payment, mapped_world, unapplied
 from tests.support.company_10 import (
     MAPPINGS,
     NOW,
@@ -49,6 +40,7 @@ from tests.support.company_10 import (
     refund,
     rule,
 )
+from tests.support.ledger import NAMES
 from tests.support.projecting import log_record
 
 INVOICE = invoice("244.00", item("ANL", "100.00"), item("SVC", "99.00"), item("ANL", "20.00", VAT25="25.00"))

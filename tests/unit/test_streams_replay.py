@@ -13,18 +13,8 @@ from schemas.vouchers import PostingProgressed, VoucherSubject
 from streams.requests import Word, replay_messages
 from streams.views.records import record_after
 from streams.views.replay import Action, Replay, plan
-from tests.support.bookkeeping import (
-    NAMES,
-    NOW,
-    World,
-    account,
-    ask,
-    capture,
-    invoice,
-    mapped_world,
-    product,
-    unreadable,
-)
+from tests.support.bookkeeping import World, account, ask, capture, invoice, mapped_world, product, unreadable
+from tests.support.ledger import NAMES, NOW
 from tests.support.projecting import step
 
 NUMBERS = {status: number for number, status in enumerate(Status, 1)}

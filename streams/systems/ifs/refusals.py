@@ -153,6 +153,12 @@ OTHER = Explanation(
     f"Read IFS's words, correct what they name in IFS or in the mapping, {_REPLAY}.",
 )
 
+MADE_UNAWARES = Explanation(
+    "another-voucher-stands",
+    "Nothing was booked: a worker that was taken for dead had sent another voucher of this record late. Look at what "
+    "stands in IFS, then correct or settle the record.",
+)
+
 _KEYS_OF: dict[Explanation, str] = {
     PERIOD_CLOSED: "PERCLOSED NOTOPENPERIOD",
     PERIOD_NOT_OPEN: "USRGRPPER NOTOPENPERIODGROUP USRGRPNOTCON ORDINARYONLY YEARENDONLY",
