@@ -38,6 +38,15 @@ class FetchLater(Model):
     """How often, one time after the other, Zuora gave a state older by its own date than one captured before."""
 
 
+def is_older(given: str | None, known: str | None) -> bool:
+    """Tell whether Zuora's `updatedDate` of one state of a document is before that of another.
+
+    Those of another form do not compare. They are local time without an offset, so in the hour after the clocks went
+    back what is newer looks older.
+    """
+    return known is not None and given is not None and len(known) == len(given) and given < known
+
+
 class DocumentCaptured(Model):
     """The full record as fetched from Zuora. Key: Zuora account id. `document` alone is open."""
 

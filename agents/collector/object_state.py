@@ -7,6 +7,7 @@ from typing import Self
 import orjson
 
 from schemas.base import Status
+from schemas.notifications import is_older
 from streams.systems.zuora.captured import Fetched
 
 REMEMBERED_IDS = 16
@@ -61,13 +62,8 @@ class ObjectState:
         return replace(self, seen=(*self.seen, cause[:ID_CHARACTERS])[-REMEMBERED_IDS:])
 
     def outdates(self, fetched: Fetched) -> bool:
-        """Tell whether a fetched state is older than the one captured last; dates of another form do not compare.
-
-        By Zuora's word, that is: its dates are local time without an offset, so in the hour after the clocks went back
-        what is newer looks older.
-        """
-        known, given = self.updated_date, fetched.updated_date
-        return known is not None and given is not None and len(known) == len(given) and given < known
+        """Tell whether a fetched state is older than the one captured last, by Zuora's word."""
+        return is_older(fetched.updated_date, self.updated_date)
 
     def former_accounts(self, fetched: Fetched) -> tuple[str, ...]:
         """Return the accounts that knew the object before it moved to where a fetched state has it."""

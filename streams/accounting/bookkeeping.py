@@ -8,18 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas.base import DocumentType, Status
+from schemas.notifications import is_older
 from streams.accounting.decisions import SEEN_AGAIN, Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.record_state import RecordState
 from streams.accounting.settling import GONE, asked_for, follow_in_ledger, settle
 
 ACCOUNT_CHANGED = "account changed"
+CAME_LATE = "an older state came behind a newer one: fetched again"
 
 
 def take_document(state: RecordState | None, held: Held | None, arrival: Arrival, terms: Terms) -> Decision | None:
     """Decide about a document that was captured; None when it is old and known, or another partition's."""
     if state is not None and arrival.asking.offset <= state.document_offset:
         return _fill_in(state, held, arrival)
+    if state is not None and _comes_late(state, arrival):
+        return _ask_again(state, held, arrival)
     known = _described(state, arrival)
     # New state does nothing for an old document where a newer one is in the log: it might be sent under mappings that
     # came later, though Zuora took it back since.
@@ -77,12 +81,31 @@ def take_unreadable(state: RecordState | None, held: Held | None, arrival: Arriv
     """Decide about a document that accounting cannot read: it fails, unless it was sent or booked by hand before."""
     if state is not None and arrival.asking.offset < max(state.document_offset + 1, state.newest_offset):
         return None
+    if state is not None and _comes_late(state, arrival):
+        return _ask_again(state, held, arrival)
     known = _described(state, arrival)
     if known.is_on_its_way:  # the outcome ends it then; an older state that waited for that is no longer the newest
         known = replace(known, pending_offset=arrival.asking.offset)
     if known.is_on_its_way or known.standing or known.is_left_to_people:
         return noted(known, held, f"unreadable: {reason}")
     return moved(known, Status.FAILED, arrival.asking.at, reason=reason)
+
+
+def _comes_late(state: RecordState, arrival: Arrival) -> bool:
+    """Tell whether a newer state was here before: a collector that was taken for dead may send what it had fetched.
+
+    What is older still when it was asked for again is what Zuora has.
+    """
+    if arrival.asking.offset < state.newest_offset:
+        return False
+    given = arrival.captured.updated_date
+    return is_older(given, state.updated_date) and given != state.outdated
+
+
+def _ask_again(state: RecordState, held: Held | None, arrival: Arrival) -> Decision:
+    marked = replace(state, outdated=arrival.captured.updated_date)
+    steps = noted(marked, held, CAME_LATE).steps if state.handed_to is None else ()  # else another account tells
+    return Decision(marked, steps, held=held, fetch_anew=True)
 
 
 def _fill_in(state: RecordState, held: Held | None, arrival: Arrival) -> Decision | None:
@@ -110,6 +133,8 @@ def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
         document_event=asking.event_id,
         newest_offset=known.newest_offset if asking.offset < known.newest_offset else -1,
         fingerprint=arrival.document.fingerprint if arrival.document else "",
+        updated_date=captured.updated_date or known.updated_date,
+        outdated=None,
         is_awaiting_hand_over=(known.is_awaiting_hand_over or _was_elsewhere(known, arrival))
         and not known.is_handed_over,
     )

@@ -73,6 +73,10 @@ class RecordState:
     """Of new state that found several documents of it in the log: those before this one are past, not acted on."""
     fingerprint: str = ""
     """Its fingerprint."""
+    updated_date: str | None = None
+    """When Zuora changed it last, as Zuora says it."""
+    outdated: str | None = None
+    """The same of an older state that came behind it, which was asked for again."""
     pending_offset: int | None = None
     """A newer, different document that waits for the outcome of the command on its way."""
     command: str | None = None
@@ -209,6 +213,8 @@ _SHORT = {
     "document_event": "e",
     "newest_offset": "no",
     "fingerprint": "f",
+    "updated_date": "d",
+    "outdated": "od",
     "pending_offset": "po",
     "command": "k",
     "last_command": "lk",
