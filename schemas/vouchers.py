@@ -7,6 +7,9 @@ from pydantic import Field
 from schemas.base import LEFT_OUT_IF_NONE, Amount, Date, DocumentType, Model, Time, Whole
 from schemas.mappings import CodePart
 
+ANOTHER_STANDS = "another-voucher-stands"
+"""The reason of a refusal of our own: the sender of the command did not know what stands of its record in IFS."""
+
 
 class VoucherRow(Model):
     """One row: an account with its code parts, and one amount on one side."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.base import Status
 from schemas.vouchers import (
+    ANOTHER_STANDS,
     NothingToPost,
     PostingProgressed,
     VoucherNumber,
@@ -22,6 +23,8 @@ from streams.accounting.sending import found_on_its_way, reverse
 from streams.accounting.settling import settle
 
 SENT_LATE = "posted by a command that a worker sent which had been taken for dead"
+
+REFUSED_LATE = "a command that a worker sent which had been taken for dead is refused: nothing comes of it"
 
 _IN_LEDGER = (
     "standing",
@@ -67,7 +70,13 @@ def _learn(state: RecordState, held: Held | None, outcome: Outcome, offset: int)
     """
     known = state if state.is_on_its_way else replace(state, last_command=beginning_of(outcome.command_id))
     if isinstance(outcome, VoucherRejected) or _number_of(outcome) in (None, *state.vouchers):
-        return None if known == state else Decision(known, held=held)
+        if known == state:
+            return None
+        is_news = state.last_command is not None and state.handed_to is None  # else new state meets it, or another's
+        if is_news and isinstance(outcome, VoucherRejected) and outcome.reason == ANOTHER_STANDS:
+            # What its sender told may have come late too: whoever reads the history sees here what holds.
+            return noted(known, held, REFUSED_LATE)
+        return Decision(known, held=held)
     reverses = outcome.reverses_reference if isinstance(outcome, VoucherReversed) else None
     facts = outcome.command_id, outcome.reference, outcome.fingerprint, outcome.company
     found = found_on_its_way(state, Sent(*facts, reverses, outcome.document_offset))

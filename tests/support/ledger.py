@@ -33,8 +33,8 @@ class Ledger:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
         self.posted: dict[str, VoucherPosted] = {}
-        self.refused: set[str] = set()
-        """Commands whose outcome is known to be a refusal; the poster tries none of them again."""
+        self.refused: dict[str, str] = {}
+        """Commands whose outcome is known to be a refusal, and why; the poster tries none of them again."""
         self.refuse: set[str] = set()
         self.refuse_from: int | None = None
         """How many vouchers IFS posts before it refuses all that come after."""
@@ -76,12 +76,12 @@ class Ledger:
         subject = {name: getattr(command, name) for name in VoucherSubject.model_fields}
         record = self.records.get(command.record_id, RecordEntry())
         is_refused = command.company in self.refuse or len(self.posted) == self.refuse_from
-        is_refused = is_refused or refusal_of(command, record) is not None
-        if command.command_id in self.refused or (is_refused and command.command_id not in self.posted):
-            self.refused.add(command.command_id)
-            no = VoucherRejected(
-                **subject, reason="period-closed", message="closed", advice="reopen", rejected_at=self.now
-            )
+        unawares = refusal_of(command, record)
+        if command.command_id not in self.posted and (is_refused or unawares):
+            reason = unawares.explanation.reason if unawares else "period-closed"
+            self.refused.setdefault(command.command_id, reason)
+        if reason := self.refused.get(command.command_id):
+            no = VoucherRejected(**subject, reason=reason, message="closed", advice="reopen", rejected_at=self.now)
             self.say(VOUCHERS, command.account_id, no, event_id("no", command.command_id))
         else:
             if command.command_id not in self.posted:

@@ -5,6 +5,8 @@ IFS writes `ORA-20110: UserGroupPeriod.USRGRPPER: text`. The text follows the se
 
 from dataclasses import dataclass
 
+from schemas.vouchers import ANOTHER_STANDS
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -154,7 +156,7 @@ OTHER = Explanation(
 )
 
 MADE_UNAWARES = Explanation(
-    "another-voucher-stands",
+    ANOTHER_STANDS,
     "Nothing was booked: a worker that was taken for dead had sent another voucher of this record late. Look at what "
     "stands in IFS, then correct or settle the record.",
 )
