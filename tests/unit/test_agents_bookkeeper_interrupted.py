@@ -269,7 +269,8 @@ async def test_whatever_comes_between_the_pieces_of_a_release_each_record_ends_a
     for name in ACCOUNTS:
         story.world.map(name, account(name))
     for kind, what in steps:
-        await story.tell(kind, what)
+        if kind != "move" or not freezes:  # a late voucher of an account that has lost its record is told above its end
+            await story.tell(kind, what)
     await story.end()
 
     assert most_at_once(story.world) <= 1
