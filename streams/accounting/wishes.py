@@ -42,9 +42,13 @@ def take_replay(
 
 
 def take_refetch(state: RecordState, held: Held | None, wish: ReplayRequested, request_id: str) -> Decision:
-    """Ask for a fresh document, also of a record whose newest one accounting cannot read."""
+    """Ask for a fresh document, also of a record whose newest one accounting cannot read.
+
+    Where there is nothing to replay it is compared with what was posted: who asked may have seen another status.
+    """
     if not _is_replayable(state):
-        return _not_replayed(state, held)
+        told = noted(state, held, f"fetched anew, and compared, since the record is {state.status}: {wish.reason}")
+        return replace(told, fetch_anew=True)
     waiting = replace(held, voucher_date=wish.date) if held and wish.date else held
     told = noted(_awaited(state, wish, request_id), waiting, f"fetched anew: {wish.reason}")
     return replace(told, fetch_anew=True)
