@@ -186,19 +186,19 @@ async def test_a_fresh_fetch_that_is_asked_for_between_two_pieces_keeps_its_plac
     comes: str, amount: str
 ) -> None:
     world = await in_release(1)
-    ask(world, record(5), ReplayRequested, refetch=True, date=A_DAY)
+    ask(world, record(4), ReplayRequested, refetch=True, date=A_DAY)
     await world.handle_all([REQUESTS])
     assert len(world.log.all(NOTIFICATIONS)) == 1
     if comes == "after it":
         await world.handle_all([RELEASES])
-    capture(world, invoice(5, "A", amount=amount), "fetched anew")
+    capture(world, invoice(4, "A", amount=amount), "fetched anew")
     await world.handle_all([DOCUMENTS])
     await world.settle()
     changed = comes == "after it" and amount == "80.00"
-    assert world.status(record(5)) is (Status.CHANGED_AFTER_POSTING if changed else Status.POSTED)
+    assert world.status(record(4)) is (Status.CHANGED_AFTER_POSTING if changed else Status.POSTED)
     await end(world)
     assert of_account(world, "A") == in_order(NUMBERS, "A")
-    (command,) = [command for command in world.commands() if command.record_id == record(5)]
+    (command,) = [command for command in world.commands() if command.record_id == record(4)]
     assert command.voucher_date == A_DAY
     assert world.posted[command.command_id].amount == (100 if comes == "after it" else int(float(amount)))
 
