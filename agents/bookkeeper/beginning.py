@@ -8,7 +8,7 @@ to be posted, or to be booked by hand.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
@@ -25,7 +25,7 @@ from schemas.requests import Request
 from schemas.topics import TopicNames
 from schemas.vouchers import NothingToPost, VoucherPosted, VoucherRejected
 from streams.accounting.keys import account_key, mapping_key
-from streams.accounting.outcomes import remember, remember_nothing
+from streams.accounting.outcomes import Outcome, remember, remember_nothing
 from streams.accounting.record_state import RecordState
 from streams.accounting.wishes import remember_wish
 from streams.log.messages import key_text
@@ -41,8 +41,24 @@ ReadTopic = Callable[[str, Collection[int] | None], AsyncIterator[list[LogRecord
 """Reads partitions of a topic (None: all) up to the ends seen at the start."""
 Mappings = dict[str, tuple[int | None, bytes]]
 """Mapping key to the partition that it belongs to (None: to all) and its newest row."""
-Answered = dict[str, datetime]
-"""Name of a record's row to when its last outcome was written."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """What was said of records, and when for the first time: a poster whose offsets are reset says all of it again.
+
+    By the time of the last one nothing that a person booked by hand, or that came to nothing, would still count.
+    """
+
+    at: dict[str, datetime] = field(default_factory=dict)
+    """Name of a record's row to when its last outcome was written."""
+    said: set[str] = field(default_factory=set)
+
+    def is_news(self, name: str) -> bool:
+        """Note that something was said; False if it was said before."""
+        is_news = name not in self.said
+        self.said.add(name)
+        return is_news
 
 
 class Beginning:
@@ -97,12 +113,13 @@ class Beginning:
         return newest
 
     async def _outcomes(self, new: dict[int, Partition], open_work: OpenWork) -> Answered:
-        answered: Answered = {}
+        answered = Answered()
         for topic in (topics.VOUCHER, topics.NOTHING_TO_POST):
             async for records in self._read(self._names.public(topic), new.keys()):
                 for number, own in _by_partition(records).items():
                     async with open_work(number):
                         _remember_all(new[number], own, self._bookkeeper.partition_count, answered)
+        answered.said.clear()
         return answered
 
     async def _requests(self, new: dict[int, Partition], open_work: OpenWork, answered: Answered) -> None:
@@ -142,18 +159,26 @@ def _remember_all(partition: Partition, records: Iterable[LogRecord], partitions
             continue  # it goes to the dead letters when the stream meets it
         if not isinstance(outcome, VoucherPosted | VoucherRejected | NothingToPost):
             continue
-        if record.key != outcome.account_id.encode():
+        if record.key != outcome.account_id.encode() or not answered.is_news(_said_in(outcome, record)):
             continue
         name = row_name(outcome.account_id, outcome.record_id)
         state = partition.state(outcome.account_id, outcome.record_id)
         if isinstance(outcome, NothingToPost):
-            if name in answered and record.timestamp < answered[name]:
+            if name in answered.at and record.timestamp < answered.at[name]:
                 continue  # what was posted, or taken back, since
             state = remember_nothing(state, outcome)
         else:
             state = remember(state, outcome, record.offset)
         partition.tables.records[name] = state.to_json()
-        answered[name] = record.timestamp
+        answered.at[name] = record.timestamp
+
+
+def _said_in(outcome: Outcome | NothingToPost, record: LogRecord) -> str:
+    """Return the name of what is said; a command may be rehearsed, and sent by another app id later."""
+    if isinstance(outcome, NothingToPost):
+        return event_name(record)
+    is_rehearsed = isinstance(outcome, VoucherPosted) and outcome.shadow
+    return f"{outcome.command_id} in shadow mode" if is_rehearsed else outcome.command_id
 
 
 def _remember_requests(partition: Partition, records: Iterable[LogRecord], partitions: int, answered: Answered) -> None:
@@ -166,7 +191,7 @@ def _remember_requests(partition: Partition, records: Iterable[LogRecord], parti
         if not isinstance(wish, Request) or record.key != wish.account_id.encode():
             continue
         name, state = row_name(wish.account_id, wish.record_id), partition.state(wish.account_id, wish.record_id)
-        last = answered.get(name)
+        last = answered.at.get(name)
         is_answered = last is not None and record.timestamp < last
         after = remember_wish(state, wish, event_name(record), answered=is_answered)
         if after is not None and after != state:
