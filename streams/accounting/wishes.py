@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas.base import Status
+from schemas.errors import UnreadableError
 from schemas.requests import CorrectionRequested, ReplayRequested, Request, SettlementRecorded
 from schemas.vouchers import VoucherPosted
 from streams.accounting.bookkeeping import give_away, with_settled_unapplied
@@ -27,6 +28,7 @@ def take_replay(
     state: RecordState, held: Held | None, wish: ReplayRequested, newest: Arrival, terms: Terms
 ) -> Decision:
     """Evaluate the logged document under today's mapping and send it; `newest` is asked for by the wish."""
+    _check_met(state, wish)
     if not _is_replayable(state):
         return _not_replayed(state, held)
     if state.standing:
@@ -46,12 +48,24 @@ def take_refetch(state: RecordState, held: Held | None, wish: ReplayRequested, r
 
     Where there is nothing to replay it is compared with what was posted: who asked may have seen another status.
     """
+    _check_met(state, wish)
     if not _is_replayable(state):
         told = noted(state, held, f"fetched anew, and compared, since the record is {state.status}: {wish.reason}")
         return replace(told, fetch_anew=True)
     waiting = replace(held, voucher_date=wish.date) if held and wish.date else held
     told = noted(_awaited(state, wish, request_id), waiting, f"fetched anew: {wish.reason}")
     return replace(told, fetch_anew=True)
+
+
+def _check_met(state: RecordState, wish: Request) -> None:
+    """Refuse a wish about a record of which new state has met no document and no outcome yet: no line could tell it.
+
+    Raises:
+        UnreadableError: it has met none.
+
+    """
+    if not state.received_at:
+        raise UnreadableError(f"{wish.record_id} has not been read again yet: ask again")
 
 
 def _is_replayable(state: RecordState) -> bool:
@@ -72,6 +86,7 @@ def take_correction(
     terms: Terms,
 ) -> Decision:
     """Reverse what stands, the newest voucher first; refused where the new state does not translate completely."""
+    _check_met(state, wish)
     now = "" if newest.document is None else state.fingerprint
     is_elsewhere = newest.captured.account_id != newest.account_id  # nothing but the reversal is done here then
     if state.status is not Status.CHANGED_AFTER_POSTING or base is None:
@@ -91,6 +106,7 @@ def take_settlement(
     state: RecordState, held: Held | None, wish: SettlementRecorded, document: LedgerDocument | None, at: datetime
 ) -> Decision:
     """End a record that a person booked in IFS by hand; `document` is the newest, needed where its voucher stands."""
+    _check_met(state, wish)
     if Status.SETTLED_BY_HAND not in TRANSITIONS[state.status] or state.is_on_its_way:
         return noted(state, held, f"settlement refused: the record is {state.status}")
     known = with_settled_unapplied(state, document)

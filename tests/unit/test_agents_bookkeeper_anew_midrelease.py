@@ -6,6 +6,7 @@ outcome of each of its commands, whether its bookkeeper has read that or not.
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from agents.bookkeeper.bookkeeper import captured_in
 from schemas import topics
 from schemas.base import Status
 from schemas.mappings import AccountMappingRemoved
-from schemas.requests import ReplayRequested, SettlementRecorded
+from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from schemas.vouchers import VoucherPosted
 from streams.log.partitions import partition_of
 from tests.support.bookkeeping import (
@@ -288,3 +289,34 @@ async def test_a_second_new_app_id_in_the_midst_of_the_firsts_own_release_is_no_
     await begin_anew(world)
     assert [command.record_id for command in world.commands()] == [record(number) for number in NUMBERS]
     assert net(world) == {"1510": 600, "3010": -600}
+
+
+@pytest.mark.parametrize(
+    ("wish", "more"),
+    [
+        (SettlementRecorded, {"voucher": "10/M/2026/4711"}),
+        (ReplayRequested, {}),
+        (ReplayRequested, {"date": A_DAY}),
+        (ReplayRequested, {"refetch": True}),
+        (CorrectionRequested, {"posted_fingerprint": "f", "document_fingerprint": "f"}),
+    ],
+)
+async def test_a_wish_that_new_state_meets_before_it_has_met_the_document_is_parked_and_may_be_asked_again(
+    wish: type[Any], more: dict[str, Any]
+) -> None:
+    """Of a record with several documents it knows by then which is the newest, and nothing else."""
+    world = await held_world()
+    capture(world, invoice(5, "A", amount="80.00"), "newer")
+    await in_release(2, world)
+    await answer(world, told=1)
+    await world.start_anew()
+    ask(world, record(5), wish, **more)
+    await world.handle_all([REQUESTS])
+    (letter,) = world.log.all(DEAD_LETTERS)
+    assert b"has not been read again yet" in letter.headers["dlq.reason"]
+    await world.settle()
+    assert world.status(record(5)) is Status.POSTED
+    assert net(world) == {"1510": 580, "3010": -580}
+    ask(world, record(5), SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    assert world.history(record(5))[-1].note == "settlement refused: the record is posted"
