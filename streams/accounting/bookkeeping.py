@@ -31,7 +31,7 @@ def take_document(state: RecordState | None, held: Held | None, arrival: Arrival
     if _is_elsewhere(known, arrival) and not (is_past and (known.standing or known.settled_at)):
         return _elsewhere(state, known, held, arrival)
     if is_past:
-        return Decision(known, held=held)
+        return Decision(_as_settled(state, known, arrival), held=held)
     if known.is_awaiting_hand_over:
         return Decision(known)
     return _here(state, known, held, arrival, terms)
@@ -112,7 +112,7 @@ def _fill_in(state: RecordState, held: Held | None, arrival: Arrival) -> Decisio
     """Describe a record that is known from its outcome alone, as new state begins; say nothing."""
     if arrival.asking.offset < state.document_offset or state.document_event:
         return None
-    return Decision(_described(state, arrival), held=held)
+    return Decision(_as_settled(state, _described(state, arrival), arrival), held=held)
 
 
 def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
@@ -218,6 +218,15 @@ def _is_what_was_settled(state: RecordState, arrival: Arrival) -> bool:
     is_older = state.settled_at is not None and arrival.captured.fetched_at.isoformat() <= state.settled_at
     is_same = state.fingerprint == (document.fingerprint if document else "")
     return is_older or (is_same and with_settled_unapplied(state, document) == state)
+
+
+def _as_settled(state: RecordState | None, known: RecordState, arrival: Arrival) -> RecordState:
+    """Return what new state knows with a document that is past: up to its U a person booked a payment by hand.
+
+    Else a later one that says the same again would be news, and booked as well.
+    """
+    is_settled = state is not None and _is_what_was_settled(state, arrival)
+    return with_settled_unapplied(known, arrival.document) if is_settled else known
 
 
 def with_settled_unapplied(state: RecordState, document: LedgerDocument | None) -> RecordState:

@@ -4,6 +4,7 @@ New state weighs what people said, and what came to nothing, against the outcome
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -11,17 +12,20 @@ from schemas.base import Status
 from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
     COMMANDS,
+    NOW,
     VOUCHERS,
     World,
     account,
     after,
     ask,
+    capture,
     card_payment,
     cash,
     correct,
     invoice,
     mapped_world,
     product,
+    refused_change_of_u,
     unapplied,
 )
 
@@ -73,6 +77,40 @@ async def corrected_and_posted() -> World:
     await world.settle()
     assert world.status(INVOICE) is Status.CORRECTED
     return world
+
+
+async def settled_refused_u() -> World:
+    """IFS refused a payment's change of U; a person booked it by hand."""
+    world = await refused_change_of_u()
+    ask(world, PAYMENT, SettlementRecorded, voucher="10/M/2026/4711")
+    await world.settle()
+    assert world.status(PAYMENT) is Status.SETTLED_BY_HAND
+    return world
+
+
+@pytest.mark.parametrize("told", [settled_u, settled_refused_u])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_new_state_does_not_book_what_a_person_booked_though_zuora_told_of_it_again_since(
+    told: Told, times: int
+) -> None:
+    world = await told()
+    for hours in range(1, times + 1):
+        document = card_payment("100.00").model_copy(update={"fetched_at": NOW + timedelta(hours=hours)})
+        capture(world, document, f"told again {hours}")
+        await world.settle()
+    world.map("10", unapplied())
+    await world.settle()
+    sent, nets = len(world.commands()), world.nets()
+    for _ in range(2):
+        await world.start_anew()
+        await world.settle()
+        assert (len(world.commands()), world.nets()) == (sent, nets)
+        assert world.status(PAYMENT) is Status.SETTLED_BY_HAND
+    newer = card_payment("50.00").model_copy(update={"fetched_at": NOW + timedelta(hours=9)})
+    capture(world, newer, "another U")
+    await world.settle()
+    assert world.status(PAYMENT) is Status.CHANGED_AFTER_POSTING
+    assert len(world.commands()) == sent
 
 
 def tell_again(world: World) -> None:
