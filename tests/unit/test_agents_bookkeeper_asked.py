@@ -79,7 +79,8 @@ class Story:
     told_of: dict[str, list[DocumentCaptured]] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     """How many commands had been sent of each record that a person booked by hand and nobody asked about since."""
-    fetched: int = 0
+    fetched: set[tuple[int, int]] = field(default_factory=set)
+    """Where the log has the words by which a document was fetched."""
     told: int = 0
 
     async def tell(self, kind: str, what: Any) -> None:
@@ -157,9 +158,10 @@ class Story:
 
     def fetch(self) -> None:
         """Fetch what was asked for."""
-        asked = self.world.log.all(NOTIFICATIONS)[self.fetched :]
-        self.fetched += len(asked)
-        for event in asked:
+        for event in self.world.log.all(NOTIFICATIONS):
+            if (event.partition, event.offset) in self.fetched:
+                continue
+            self.fetched.add((event.partition, event.offset))
             wanted = decode(NotificationReceived, event.value)
             self.capture(self.told_of[f"{wanted.document_type}:{wanted.object_id}"][-1])
 
