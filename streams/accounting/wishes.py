@@ -39,6 +39,8 @@ def take_replay(
         decision = give_away(replace(state, status=Status.FETCHED, reason=None), newest)  # settled no more
     else:
         decision = settle(state, held, newest.document, newest.asking, terms)
+        if decision.state.status is Status.SETTLED_BY_HAND:  # it waits its turn, and is left to nobody any more
+            decision = replace(decision, state=_awaited(decision.state, wish, newest.asking.event_id))
     told = noted(state, held, f"replayed: {wish.reason}")
     return decision if decision.steps else replace(decision, steps=told.steps)
 

@@ -229,6 +229,36 @@ async def test_what_was_settled_between_two_pieces_and_is_replayed_before_its_tu
     assert world.status(record(4)) is Status.POSTED
 
 
+@pytest.mark.parametrize("pieces", [0, 1])
+async def test_the_newer_state_of_what_was_settled_and_waits_its_turn_upon_a_replay_is_posted_in_its_turn(
+    pieces: int,
+) -> None:
+    world = World()
+    for rule in (product("ANL"), cash("EUR"), unapplied()):
+        world.map("10", rule)
+    for number in NUMBERS:
+        capture(world, invoice(number, "A"))
+    capture(world, card_payment("0.00"))
+    await world.settle()
+    world.map("A", account("A"))
+    await world.handle_all([MAPPINGS])
+    for _ in range(pieces):
+        await next_piece(world)
+    for name in ("Payment:pay-1", record(4)):
+        for wish, more in ((SettlementRecorded, {"voucher": "10/M/2026/4711"}), (ReplayRequested, {"date": A_DAY})):
+            ask(world, name, wish, **more)
+            await world.handle_all([REQUESTS])
+    capture(world, card_payment("500.00"), "newer U")
+    capture(world, invoice(4, "A", amount="80.00"), "newer")
+    await world.handle_all([DOCUMENTS])
+    await end(world)
+    assert world.nets()["Payment:pay-1"] == {"1930": 500, "2420": -500}
+    assert world.nets()[record(4)] == {"1510": 80, "3010": -80}
+    assert of_account(world, "A") == [*map(record, NUMBERS), "Payment:pay-1"]
+    dates = {command.record_id: command.voucher_date for command in world.commands()}
+    assert {name for name, day in dates.items() if day == A_DAY} == {"Payment:pay-1", record(4)}
+
+
 async def test_what_is_refused_in_a_release_and_replayed_before_its_end_is_sent_once_more() -> None:
     world = await in_release(0)
     world.refuse.add("10")
