@@ -22,11 +22,8 @@ from tests.support.bookkeeping import (
     DEAD_LETTERS,
     DOCUMENTS,
     MAPPINGS,
-    NAMES,
-    NOW,
     PARTITIONS,
     REQUESTS,
-    VOUCHERS,
     World,
     account,
     ask,
@@ -38,6 +35,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.ledger import NAMES, NOW, VOUCHERS
 
 CHART_COPIES, RELEASES = NAMES.working(topics.CHART_COPY), NAMES.working(topics.RELEASE)
 HERE = partition_of(b"A", PARTITIONS)

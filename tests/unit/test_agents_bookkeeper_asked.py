@@ -19,14 +19,10 @@ from schemas.notifications import DocumentCaptured, NotificationReceived
 from schemas.requests import CorrectionRequested, ReplayRequested, SettlementRecorded
 from streams.accounting.life_cycle import TRANSITIONS
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
-    NAMES,
-    NOW,
     PARTITIONS,
     REQUESTS,
-    VOUCHERS,
     World,
     account,
     card_payment,
@@ -35,6 +31,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.ledger import COMMANDS, NAMES, NOW, VOUCHERS
 
 NOTIFICATIONS = NAMES.public(topics.NOTIFICATION)
 INVOICES, PAYMENTS = range(1, 5), range(1, 3)

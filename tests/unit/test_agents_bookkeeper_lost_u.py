@@ -14,11 +14,9 @@ from schemas.requests import ReplayRequested, SettlementRecorded
 from streams.requests import Word, replay_messages
 from streams.views.replay import Replay, plan
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
     MAPPINGS,
-    NAMES,
     World,
     account,
     after,
@@ -30,6 +28,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.ledger import COMMANDS, NAMES
 
 CHART_COPIES, RELEASES = NAMES.working(topics.CHART_COPY), NAMES.working(topics.RELEASE)
 NOTIFICATIONS = NAMES.public(topics.NOTIFICATION)

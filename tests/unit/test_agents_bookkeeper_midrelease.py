@@ -14,14 +14,11 @@ from schemas.requests import ReplayRequested, SettlementRecorded
 from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.log.partitions import partition_of
 from tests.support.bookkeeping import (
-    COMMANDS,
     DEAD_LETTERS,
     DOCUMENTS,
     MAPPINGS,
-    NAMES,
     PARTITIONS,
     REQUESTS,
-    VOUCHERS,
     World,
     account,
     ask,
@@ -33,6 +30,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.ledger import COMMANDS, NAMES, VOUCHERS
 
 CHART_COPIES, RELEASES = NAMES.working(topics.CHART_COPY), NAMES.working(topics.RELEASE)
 NOTIFICATIONS = NAMES.public(topics.NOTIFICATION)

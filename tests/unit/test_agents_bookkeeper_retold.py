@@ -11,9 +11,6 @@ import pytest
 from schemas.base import Status
 from schemas.requests import ReplayRequested, SettlementRecorded
 from tests.support.bookkeeping import (
-    COMMANDS,
-    NOW,
-    VOUCHERS,
     World,
     account,
     after,
@@ -28,6 +25,7 @@ from tests.support.bookkeeping import (
     refused_change_of_u,
     unapplied,
 )
+from tests.support.ledger import COMMANDS, NOW, VOUCHERS
 
 PAYMENT, INVOICE = "Payment:pay-1", "Invoice:inv-1"
 Told = Callable[[], Awaitable[World]]
