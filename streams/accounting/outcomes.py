@@ -164,10 +164,12 @@ def take_reversed(state: RecordState, base: VoucherPosted | None, newest: Arriva
 def end_unreadable(state: RecordState, reason: str, at: datetime) -> Decision:
     """End what a record's newest document was to follow, for accounting cannot read it.
 
-    What still stands, after a correction too, is left to people.
+    What still stands, after a correction too, is left to people; where the log has lost the document, no line told it.
     """
     done = replace(state, correction=None, correction_date=None, pending_offset=None)
-    return Decision(done) if done.standing else moved(done, Status.FAILED, at, reason=reason)
+    if done.standing:
+        return noted(done, None, f"its newest document cannot be read: {reason}")
+    return moved(done, Status.FAILED, at, reason=reason)
 
 
 def take_progress(state: RecordState | None, progressed: PostingProgressed) -> Decision | None:

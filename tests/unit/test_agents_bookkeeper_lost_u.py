@@ -210,3 +210,24 @@ async def test_a_new_app_id_before_the_fresh_fetch_books_nothing_and_the_fetch_b
     await fetched(world)
     assert world.nets()[PAYMENT] == BOOKED
     await says_nothing_more(world)
+
+
+async def test_a_change_of_u_that_waits_for_an_outcome_and_is_lost_is_told_and_booked_by_a_fresh_fetch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    for key, mapping in (("A", account("A")), ("10", cash("EUR")), ("10", unapplied())):
+        world.map(key, mapping)
+    await world.settle()
+    world.hold_answers()
+    await after(world, card_payment("0.00"), card_payment("100.00"))
+    lose(world, monkeypatch, world.log.all(DOCUMENTS)[-1])
+    world.answer()
+    await world.settle()
+
+    told = world.history(PAYMENT)[-1]
+    assert told.status is Status.POSTED
+    assert (told.note or "").startswith("its newest document cannot be read")
+    sent = len(world.commands())
+    await after(world, card_payment("100.00"))  # as a fresh fetch gives it
+    assert (world.status(PAYMENT), len(world.commands())) == (Status.POSTED, sent + 1)
