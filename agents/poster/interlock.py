@@ -6,11 +6,10 @@ sent something else. Kafka does not refuse that, and the log has both. So a vouc
 all that stands of the record and nothing else, and one at a time.
 """
 
-from collections.abc import Sequence
-
 from agents.poster.state import Intent, PostedOutcome, RecordEntry, command_key, read_entry, record_key, written
 from agents.runtime import StateTable
 from schemas.vouchers import PostVoucher, ReverseVoucher
+from streams.accounting.record_state import beginning_of
 from streams.systems.ifs.errors import Judgement, Verdict
 from streams.systems.ifs.refusals import MADE_UNAWARES
 from streams.systems.ifs.voucher_json import Command
@@ -22,6 +21,8 @@ def refusal_of(command: Command, entry: RecordEntry) -> Judgement | None:
     A reversal needs no guard: that of one voucher always has the same reference, under which it is found.
     """
     if isinstance(command, ReverseVoucher) or command.stands is None or entry.standing is None:
+        return None
+    if entry.last == beginning_of(command.command_id):
         return None
     unknown = [name for name in entry.standing if name not in command.stands]
     gone = [name for name in command.stands if name not in entry.standing]
@@ -35,13 +36,15 @@ def refusal_of(command: Command, entry: RecordEntry) -> Judgement | None:
 def after_posting(command: Command, entry: RecordEntry) -> RecordEntry:
     """Return what is known of a record once a command of it is done in IFS."""
     if isinstance(command, PostVoucher):
-        before: Sequence[str] | None = entry.standing if entry.standing is not None else command.stands
-        if before is None:  # sent by an earlier release, about a record of which we know nothing
-            return RecordEntry()
-        return RecordEntry(standing=tuple(dict.fromkeys((*before, command.reference))))
-    if entry.standing is None:
+        before = entry.standing if entry.standing is not None else command.stands
+        standing = None if before is None else tuple(dict.fromkeys((*before, command.reference)))
+    else:
+        standing = entry.standing
+        if standing is not None:
+            standing = tuple(name for name in standing if name != command.reverses_reference)
+    if standing is None:  # nobody has told us what stood before
         return RecordEntry()
-    return RecordEntry(standing=tuple(name for name in entry.standing if name != command.reverses_reference))
+    return RecordEntry(standing=standing, last=beginning_of(command.command_id))
 
 
 class Interlock:

@@ -58,6 +58,9 @@ class RecordEntry(Model):
     """The command that was to be sent last; whether it may have been done its own entry tells."""
     standing: tuple[str, ...] | None = LEFT_OUT_IF_NONE
     """References of its vouchers that stand in IFS; None where that is not known."""
+    last: str | None = LEFT_OUT_IF_NONE
+    """The beginning of the id of the command that was done last: where its own entry was lost with a crash, it is not
+    another's voucher that stands."""
 
 
 class Spent(Model):

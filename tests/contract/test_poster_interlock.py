@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from agents.poster.state import command_key
 from schemas.base import Model
 from schemas.vouchers import PostVoucher, VoucherPosted, VoucherRejected
-from tests.support.fakes import CrashError
+from tests.support.fakes import CrashError, FakeTable
 from tests.support.posting import Desk, command, open_desk, reversal_of
 
 FIRST, SECOND = "INV1-AAAABBBBCCCCDDDDEEEE", "INV1-FFFFGGGGHHHHIIIIJJJJ"
@@ -133,3 +134,14 @@ async def test_whenever_a_poster_dies_one_voucher_of_the_record_is_made_and_both
 
     assert in_ifs(desk) == [FIRST]
     assert set(told(desk.outcomes)) == {FIRST, f"{SECOND} another-voucher-stands"}
+
+
+async def test_a_voucher_that_was_found_is_found_again_where_a_crash_lost_its_outcome_alone(desk: Desk) -> None:
+    await desk.post(of_record(FIRST))
+    desk.table, desk.sent = FakeTable(), []  # another app id, or lost tables
+    await desk.post(of_record(FIRST))
+    del desk.table.durable[command_key(of_record(FIRST).command_id)]
+    await desk.post(of_record(FIRST))
+
+    assert told(desk.outcomes) == [FIRST, FIRST]
+    assert len(desk.vouchers(FIRST)) == 1

@@ -17,6 +17,7 @@ from deploy.sandbox.ifs.state import IfsSandbox
 from deploy.sandbox.serving import listening
 from schemas import topics
 from schemas.base import DocumentType, Model, utc_now
+from schemas.envelope import event_id
 from schemas.topics import WAITING_ENTRY, TopicNames
 from schemas.vouchers import (
     KnownRate,
@@ -61,7 +62,7 @@ ROWS = (
 
 def command(reference: str = "INV1-AAAABBBBCCCCDDDDEEEE", **changes: Any) -> PostVoucher:
     facts: dict[str, Any] = {
-        "command_id": f"command of {reference}", "app_id": "zuora-ifs", "record_id": f"Invoice:{reference}",
+        "command_id": event_id("command", reference), "app_id": "zuora-ifs", "record_id": f"Invoice:{reference}",
         "document_type": DocumentType.INVOICE, "account_id": "A1", "reference": reference, "fingerprint": "f",
         "document_offset": 1, "company": "10", "voucher_type": "M", "voucher_date": date(2026, 7, 3),
         "rate_date": date(2026, 7, 3), "user_group": "INT", "text": "INV1", "currency": "EUR", "currency_type": "1",
@@ -86,7 +87,7 @@ def reversal_of(posted: VoucherPosted, **changes: Any) -> ReverseVoucher:
         for row in posted.rows
     )  # fmt: skip
     facts: dict[str, Any] = {
-        "command_id": f"reversal of {posted.reference}", "app_id": posted.app_id, "record_id": posted.record_id,
+        "command_id": event_id("reversal", posted.reference), "app_id": posted.app_id, "record_id": posted.record_id,
         "document_type": posted.document_type, "account_id": posted.account_id, "reference": f"{posted.reference}-R",
         "fingerprint": posted.fingerprint, "document_offset": posted.document_offset, "company": posted.company,
         "reverses": number, "reverses_reference": posted.reference, "voucher_type": posted.voucher_type,
