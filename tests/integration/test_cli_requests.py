@@ -61,13 +61,15 @@ def test_a_replay_sends_what_its_preview_says(cluster: Cluster, zuora_ifs: Zuora
     [(key, notification)] = sent(cluster, NOTIFICATION)
     assert isinstance(notification, NotificationReceived)
     assert (key, notification.origin, notification.fields["actor"]) == ("failed", "replay", "maria")
+    assert notification.fields["reason"] == "opened"
     [(key, request)] = sent(cluster, REQUEST)
     assert isinstance(request, ReplayRequested)
-    assert (key, request.record_id, request.date, request.actor) == (
+    assert (key, request.record_id, request.date, request.actor, request.reason) == (
         "A1",
         "Invoice:rejected",
         date(2026, 5, 5),
         "maria",
+        "opened",
     )
 
 
