@@ -23,7 +23,7 @@ from schemas.mappings import (
     PostingRuleSet,
 )
 from schemas.requests import PostingPaused, PostingResumed
-from schemas.topics import CONTROL, DEAD_LETTER, MAPPING
+from schemas.topics import CONTROL, DEAD_LETTER, MAPPING, VOUCHER_COMMAND
 from schemas.vouchers import VoucherNumber
 from streams.log.messages import Message
 from streams.log.reader import read_to_end
@@ -168,6 +168,19 @@ async def test_posting_is_paused_and_resumed_with_who_and_why(ask: Caller, clust
     done = await ask("POST", "/api/posting/resume", body={"company": "10", "reason": "done"})
     assert done == {"changed": True, "paused": []}
     assert [type(one) for one in await events(cluster, CONTROL)] == [PostingPaused, PostingResumed]
+
+
+async def test_when_the_backlog_is_clear_is_told_and_never_while_all_is_paused(ask: Caller, cluster: Cluster) -> None:
+    topic = cluster.names.public(VOUCHER_COMMAND)
+    await cluster.send([Message(topic, b"10", b"{}", []) for _ in range(95)])
+
+    told = await ask("GET", "/api/posting")
+    assert (told["backlog"], told["requestsPerMinute"], told["secondsUntilClear"]) == (95, 950, 12.0)
+    assert told["clearAt"]
+
+    await ask("POST", "/api/posting/pause", body={"reason": "year end"})
+    told = await ask("GET", "/api/posting")
+    assert (told["backlog"], told["secondsUntilClear"], told["clearAt"]) == (95, None, None)
 
 
 async def test_dead_letters_are_listed_shown_and_sent_back(ask: Caller, cluster: Cluster, tmp_path: Path) -> None:
