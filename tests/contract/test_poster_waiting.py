@@ -247,6 +247,21 @@ async def test_when_all_of_ifs_is_down_the_commands_stay_in_their_topic_and_all_
     assert all(len(desk.vouchers(each.reference)) == 1 for each in commands)
 
 
+async def test_while_others_write_without_end_all_wait_beside_the_road_and_none_is_in_doubt(desk: Desk) -> None:
+    commands = [of_account(f"A{number}-") for number in range(20)]
+    desk.fault("other-writer", times=1_000_000)
+    desk.table.durable[SPENT_KEY] = written(Spent(requests={}))
+    async with desk.poster() as poster:
+        await asyncio.wait_for(hand_all(desk, poster, commands), 30)
+        assert (desk.outcomes, in_room(desk), desk.progress) == ([], 20, [])
+        asked = desk.sandbox.traffic.total
+        desk.sandbox.faults.clear()
+        await desk.until_nobody_waits(poster)
+    assert asked <= 12 * len(commands)  # a few tries each, then it waits: nothing spins
+    assert len(desk.outcomes) == len(commands)
+    assert one_voucher_each(desk, commands)
+
+
 async def test_a_limit_lower_than_configured_is_learnt_and_asked_less_of(desk: Desk) -> None:
     desk.fault("rate-limit", seconds=0.2)
     desk.fault("rate-limit", seconds=0.2)
