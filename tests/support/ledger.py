@@ -58,9 +58,9 @@ class Ledger:
         """Let IFS answer again."""
         self._is_answering = True
 
-    def answer_one(self) -> None:
-        """Let IFS answer one command, also while it answers none."""
-        self._answer_next()
+    def answer_one(self) -> bool:
+        """Let IFS answer one command, also while it answers none; False where nothing is left to answer."""
+        return self._answer_next()
 
     def _ifs(self) -> bool:
         return self._is_answering and self._answer_next()

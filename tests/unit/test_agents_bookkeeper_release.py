@@ -1,6 +1,7 @@
 """A release whose records cannot all be read: what the log has lost ends, and the others of the account go on."""
 
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.support.bookkeeping import (
     product,
     unapplied,
 )
+from tests.support.memory_log import MemoryTable
 
 LARGE_SKUS = [f"{n:0900}" for n in range(4)]
 """Items of these make a held row too large to keep its document."""
@@ -104,3 +106,41 @@ async def test_a_change_of_u_that_the_log_has_lost_says_so_once_and_is_booked_wh
     await after(world, card_payment("100.00"))
     assert world.status("Payment:pay-1") is Status.POSTED
     assert world.net()["2422"] == -100
+
+
+async def cost_of_a_release(monkeypatch: pytest.MonkeyPatch, others: int) -> int:
+    """How often tables are read and written for a release of three, with so many others held and as many done."""
+    world = World()
+    world.map("10", product("DONE"))
+    world.map("A", account("A"))
+    for number in range(others):
+        capture(world, invoice(number, "A", sku="HELD"))
+        capture(world, invoice(others + number, "A", sku="DONE"))
+    for number in range(3):
+        capture(world, invoice(2 * others + number, "A", sku="LATE"))
+    await world.settle()
+    asked = 0
+
+    def counted(table: MemoryTable, name: str) -> None:
+        method = getattr(table, name)
+
+        def count(*given: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return method(*given)
+
+        monkeypatch.setattr(table, name, count)
+
+    for table in world.tables:
+        for name in ("get", "items", "pop"):
+            counted(table, name)
+    world.map("10", product("LATE"))
+    while (event := world.next_event()) is not None or world.answer_one():
+        if event is not None:
+            await world.handle(event)
+    assert len(world.commands()) == others + 3
+    return asked
+
+
+async def test_a_release_costs_what_it_releases_however_much_is_held_or_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await cost_of_a_release(monkeypatch, 5) == await cost_of_a_release(monkeypatch, 200) > 0
