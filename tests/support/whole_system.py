@@ -155,6 +155,7 @@ class System:
                 document_fingerprint=told["documentFingerprint"],
             )
             for told in (records[number] for number in numbers)
+            if told["postedFingerprint"]  # else an earlier word has it reversed by now
         ]
         messages = [request_message(self.names, wish, "test") for wish in wishes]
         await send_all(self.kafka, messages, client_id="test")
