@@ -168,7 +168,7 @@ async def bookkeeper(wiring: Wiring) -> StreamApp:
     async def read_ends(of: Collection[str]) -> Mapping[Position, int]:
         return (await log_bounds(settings.kafka, of)).end
 
-    said = Said(names, partitions=settings.kafka.partitions, read=read_from, ends=read_ends)
+    said = Said(names, partitions=settings.kafka.partitions, read=read_from, ends=read_ends, read_values=read_values)
     agent = Bookkeeper(
         names=names,
         tables=Tables(**wiring.tables(app, "bookkeeper")),

@@ -13,15 +13,17 @@ from typing import Any
 import orjson
 import structlog
 
+from agents.bookkeeper.logged import Logged, ReadValues
 from agents.bookkeeper.partition import Partition
 from agents.runtime import Work
 from schemas import topics
+from schemas.base import utc_now
 from schemas.envelope import decode
 from schemas.errors import LogUnavailableError, UnreadableError
 from schemas.releases import HandedOver
 from schemas.topics import TopicNames
-from streams.accounting.forgotten import take_up_handed_over, take_up_sent
-from streams.accounting.record_state import Sent
+from streams.accounting.forgotten import begun, take_up_handed_over, take_up_sent
+from streams.accounting.record_state import RecordState, Sent
 from streams.clocks import steady_seconds
 from streams.log.messages import key_text
 from streams.log.partitions import partition_of
@@ -54,6 +56,7 @@ class Said:
         partitions: int,
         read: ReadFrom,
         ends: ReadEnds,
+        read_values: ReadValues,
         steady: Callable[[], float] = steady_seconds,
     ) -> None:
         self._app_id = names.app_id
@@ -62,6 +65,7 @@ class Said:
         self._count = partitions
         self._read = read
         self._read_ends = ends
+        self._logged = Logged(names, read_values)
         self._steady = steady
         self._seen: dict[int, tuple[float, Mapping[Position, int]]] = {}
         """Of each partition when the ends were asked for last, and what they were."""
@@ -73,7 +77,7 @@ class Said:
         sent, handed = await self._commands_of(noted, ends), await self._handed_over_by(noted, ends)
         for partition in partitions:
             async with open_work(partition.number):
-                _take_up_in(partition, sent.get(partition.number, {}), handed.get(partition.number, {}))
+                await self._take_up_in(partition, sent.get(partition.number, {}), handed.get(partition.number, {}))
                 partition.note_said(ends)
             self._seen[partition.number] = self._steady(), ends
 
@@ -129,21 +133,32 @@ class Said:
                     last.setdefault(number, {})[word.from_account_id, word.record_id] = account_id, word.fetched_at
         return last
 
+    async def _take_up_in(
+        self,
+        partition: Partition,
+        sent: Mapping[tuple[str, str], Sent],
+        handed: Mapping[tuple[str, str], tuple[str, datetime]],
+    ) -> None:
+        """Write what a partition does not know."""
+        states = [(record, take_up_handed_over(partition.state(*record), *word)) for record, word in handed.items()]
+        for record, command in sent.items():
+            known = partition.state(*record) or RecordState.blank(record[0])
+            if not known.received_at:
+                known = await self._begun(partition, known, command)
+            states.append((record, take_up_sent(known, command)))
+        taken = [(record_id, state) for (_, record_id), state in states if state is not None]
+        for record_id, state in taken:
+            partition.take_up(record_id, state)
+        if taken:  # of a release some hundreds
+            log.info("said before a crash, and taken up from the log", records=len(taken), first=taken[0][0])
 
-def _take_up_in(
-    partition: Partition,
-    sent: Mapping[tuple[str, str], Sent],
-    handed: Mapping[tuple[str, str], tuple[str, datetime]],
-) -> None:
-    """Write what a partition does not know."""
-    states = [(record, take_up_handed_over(partition.state(*record), *word)) for record, word in handed.items()] + [
-        (record, take_up_sent(partition.state(*record), record[0], command)) for record, command in sent.items()
-    ]
-    taken = [(record_id, state) for (_, record_id), state in states if state is not None]
-    for record_id, state in taken:
-        partition.take_up(record_id, state)
-    if taken:  # of a release some hundreds
-        log.info("said before a crash, and taken up from the log", records=len(taken), first=taken[0][0])
+    async def _begun(self, partition: Partition, known: RecordState, sent: Sent) -> RecordState:
+        """Return the state of a record whose very first document led to a command."""
+        try:
+            captured, _ = await self._logged.captured(partition.number, sent.document_offset)
+        except UnreadableError:
+            captured = None
+        return begun(known, captured, utc_now())
 
 
 def _commands_in(records: Iterable[LogRecord], app_id: str) -> Iterable[tuple[str, str, Sent]]:

@@ -12,7 +12,7 @@ from agents.poster.carrying import Carrying, Delayed, Task
 from agents.poster.metrics import OUTCOMES, WAITING
 from agents.poster.pace import RECORD_EVERY_SECONDS, PaceRecord
 from agents.poster.pauses import Pauses
-from agents.poster.road import Ahead, Road
+from agents.poster.road import Ahead, Road, read_command
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
 from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
 from agents.poster.telling import outcome_message
@@ -23,9 +23,8 @@ from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
 from schemas.vouchers import PostVoucher, ReverseVoucher
-from streams.accounting.commands import check_command
 from streams.clocks import steady_seconds
-from streams.log.messages import dead_letter, trace_text
+from streams.log.messages import dead_letter, header_text
 from streams.posting_control import EVERY_COMPANY
 from streams.posting_status import Backlog
 from streams.settings import IfsSettings
@@ -144,7 +143,7 @@ class Poster:
             await self._on_word(event, work)
         elif command := self._read(event, work):
             self._carrying.notice(command.command_id)
-            self._road.add(Ahead(command, event, work, trace_text(event.headers)))
+            self._road.add(Ahead(command.command_id, command.account_id, command.company, event, work))
             return
         await work.finish()
 
@@ -160,7 +159,7 @@ class Poster:
 
     def _read(self, event: Event, work: Work) -> Command | None:
         try:
-            command = _read(event)
+            command = read_command(event)
         except UnreadableError as error:
             send_message(work, dead_letter(self._names.public(topics.DEAD_LETTER), event, str(error), error))
             return None
@@ -188,19 +187,19 @@ class Poster:
     async def _is_known(self, one: Ahead) -> bool:
         """Tell the outcome again of a command that has one; let go of it also if it waits in the room."""
         with handling(one.work):
-            entry = read_entry(self._commands.get(command_key(one.command.command_id)))
+            entry = read_entry(self._commands.get(command_key(one.command_id)))
             if isinstance(entry, Outcome):
                 self._tell(Task(one.command, one.work, one.traceparent), entry)
-            elif not self._room.has(one.command.command_id):
+            elif not self._room.has(one.command_id):
                 return False
         await self._leave(one)
         return True
 
     async def _follows(self, one: Ahead) -> bool:
         """Let a command wait behind those of its account in the room; a full room lets it stay on the road."""
-        if not self._room.has_account(one.command.account_id):
+        if not self._room.has_account(one.account_id):
             return False
-        waits = self._room.has(one.command.command_id)  # it came twice, and the other one is of this turn too
+        waits = self._room.has(one.command_id)  # it came twice, and the other one is of this turn too
         if not waits and not self._room.is_full:
             with handling(one.work):
                 self._room.put(self._newcomer(one), one.event.value or b"")
@@ -212,12 +211,12 @@ class Poster:
     async def _carry_new(self, turn: Sequence[Ahead]) -> None:
         tasks: dict[str, Task] = {}
         for one in turn:  # the same command a second time stays on the road until the first has its outcome
-            tasks.setdefault(one.command.command_id, Task(one.command, one.work, one.traceparent))
+            tasks.setdefault(one.command_id, Task(one.command, one.work, one.traceparent))
         if not tasks:
             return
         results = await self._carried(list(tasks.values()))
         for one in turn:
-            result = results.pop(one.command.command_id, None)
+            result = results.pop(one.command_id, None)
             if result is None:
                 continue
             if isinstance(result, Delayed):
@@ -336,13 +335,13 @@ class Poster:
         self._log(task.command, outcome)
 
     def _newcomer(self, one: Ahead) -> Waiting:
-        now, command = self._clock(), one.command
+        now = self._clock()
         return Waiting(
-            command_id=command.command_id,
-            account_id=command.account_id,
-            company=command.company,
+            command_id=one.command_id,
+            account_id=one.account_id,
+            company=one.company,
             offset=one.event.offset,
-            event_type=type(command).__name__,
+            event_type=header_text(one.event.headers, "ce_type") or "",
             traceparent=one.traceparent,
             since=now,
             due=now,
@@ -378,11 +377,3 @@ def _delayed(waiting: Waiting, delayed: Delayed) -> Waiting:
         "doubted_seconds": delayed.doubted.total_seconds(),
     }
     return waiting.model_copy(update=changes)
-
-
-def _read(event: Event) -> Command:
-    command = decode_any(event.headers, event.value)
-    if not isinstance(command, PostVoucher | ReverseVoucher):
-        raise UnreadableError(f"{type(command).__name__} is no voucher command")
-    check_command(command)
-    return command

@@ -11,24 +11,56 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agents.runtime import Event, Work
+from schemas.envelope import decode_any
+from schemas.errors import UnreadableError
+from schemas.vouchers import PostVoucher, ReverseVoucher
+from streams.accounting.commands import check_command
+from streams.log.messages import trace_text
 from streams.systems.ifs.voucher_json import Command
 
-READ_AHEAD = 10_000
-"""Commands, and therefore also how many behind the first of a company another one's are seen and get their turn.
-
-At 2 kB each that is 20 MB; with single vouchers and a limit of 1,000 requests a minute, the work of 20 minutes."""
-READ_AHEAD_BYTES = 32 * 2**20
-"""Of commands read ahead: those of invoices with thousands of items have a megabyte each."""
+READ_AHEAD = 40_000
+"""Commands, and therefore also how many behind the first of a company another one's are seen and get their turn: a bill
+run is as large."""
+READ_AHEAD_BYTES = 96 * 2**20
+"""Of commands read ahead, at 2 kB each what those have; those of invoices with thousands of items have a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ahead:
-    """A command that was read, its event, and the work that is open for it."""
+    """A command that was read, by its event, and the work that is open for it.
 
-    command: Command
+    As it came: decoded it would take five times the memory.
+    """
+
+    command_id: str
+    account_id: str
+    company: str
     event: Event
     work: Work
-    traceparent: str | None
+
+    @property
+    def command(self) -> Command:
+        """The command, decoded each time."""
+        return read_command(self.event)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that what follows carries on."""
+        return trace_text(self.event.headers)
+
+
+def read_command(event: Event) -> Command:
+    """Return the command in an event.
+
+    Raises:
+        UnreadableError: it is none, or one that cannot be carried out.
+
+    """
+    command = decode_any(event.headers, event.value)
+    if not isinstance(command, PostVoucher | ReverseVoucher):
+        raise UnreadableError(f"{type(command).__name__} is no voucher command")
+    check_command(command)
+    return command
 
 
 class Road:
@@ -45,8 +77,8 @@ class Road:
 
     def add(self, one: Ahead) -> None:
         """Put a command behind all others."""
-        self._companies.setdefault(one.command.company, deque()).append(one)
-        self._accounts.setdefault(one.command.account_id, deque()).append(one)
+        self._companies.setdefault(one.company, deque()).append(one)
+        self._accounts.setdefault(one.account_id, deque()).append(one)
 
     def clear(self) -> None:
         """Forget all."""
@@ -71,7 +103,7 @@ class Road:
 
     def remove(self, one: Ahead) -> None:
         """Take a command off the road: it came to its outcome, or waits beside the road."""
-        for lanes, key in ((self._companies, one.command.company), (self._accounts, one.command.account_id)):
+        for lanes, key in ((self._companies, one.company), (self._accounts, one.account_id)):
             lane = lanes[key]
             if lane[0] is one:
                 lane.popleft()
@@ -87,7 +119,7 @@ class Road:
     def _in_line(self, company: str) -> Iterator[Ahead]:
         passed: dict[str, int] = {}
         for one in self._companies[company]:
-            account = one.command.account_id
+            account = one.account_id
             number = passed.get(account, 0)
             if self._accounts[account][number] is one:
                 passed[account] = number + 1

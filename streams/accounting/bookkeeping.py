@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas.base import DocumentType, Status
-from schemas.notifications import is_older
+from schemas.notifications import DocumentCaptured, is_older
 from streams.accounting.decisions import SEEN_AGAIN, Arrival, Decision, Held, Terms, moved, noted
 from streams.accounting.ledger_document import LedgerDocument
 from streams.accounting.record_state import RecordState
@@ -116,19 +116,12 @@ def _fill_in(state: RecordState, held: Held | None, arrival: Arrival) -> Decisio
 
 
 def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
-    """Return the state with what the captured document says of itself."""
+    """Return the state with what the captured document says of itself, as the newest one met."""
     captured, asking = arrival.captured, arrival.asking
     known = state or RecordState.blank(arrival.account_id)
     return replace(
-        known,
+        described_as(known, captured, asking.at),
         account_id=arrival.account_id,
-        received_at=known.received_at or captured.received_at.isoformat(),
-        updated_at=known.updated_at or asking.at.isoformat(),
-        document_number=captured.document_number or known.document_number,
-        account_number=captured.account_number or known.account_number,
-        account_name=captured.account_name or known.account_name,
-        currency=captured.currency or known.currency,
-        amount=known.amount if captured.amount is None else format(captured.amount, "f"),
         document_offset=asking.offset,
         document_event=asking.event_id,
         newest_offset=known.newest_offset if asking.offset < known.newest_offset else -1,
@@ -137,6 +130,20 @@ def _described(state: RecordState | None, arrival: Arrival) -> RecordState:
         outdated=None,
         is_awaiting_hand_over=(known.is_awaiting_hand_over or _was_elsewhere(known, arrival))
         and not known.is_handed_over,
+    )
+
+
+def described_as(known: RecordState, captured: DocumentCaptured, at: datetime) -> RecordState:
+    """Return the state with what people know the document by."""
+    return replace(
+        known,
+        received_at=known.received_at or captured.received_at.isoformat(),
+        updated_at=known.updated_at or at.isoformat(),
+        document_number=captured.document_number or known.document_number,
+        account_number=captured.account_number or known.account_number,
+        account_name=captured.account_name or known.account_name,
+        currency=captured.currency or known.currency,
+        amount=known.amount if captured.amount is None else format(captured.amount, "f"),
     )
 
 

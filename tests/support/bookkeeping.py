@@ -57,7 +57,7 @@ class World(Ledger):
         self.bookkeeper = self._new()
 
     def _new(self) -> Bookkeeper:
-        self.said = Said(NAMES, partitions=PARTITIONS, read=self._read_from, ends=self._ends)
+        self.said = Said(NAMES, partitions=PARTITIONS, read=self._read_from, ends=self._ends, read_values=self.log.read)
         tables: Any = Tables(*self.tables)  # type: ignore[arg-type]
         return Bookkeeper(
             names=NAMES,

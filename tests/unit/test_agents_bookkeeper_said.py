@@ -10,8 +10,8 @@ from agents.runtime import Event
 from schemas.base import Status
 from schemas.envelope import decode_any
 from schemas.errors import LogUnavailableError
-from schemas.topics import HANDED_OVER, RELEASE
-from schemas.vouchers import PostVoucher
+from schemas.topics import HANDED_OVER, POSTING_PROGRESS, RELEASE
+from schemas.vouchers import PostingProgressed, PostVoucher, VoucherSubject
 from streams.accounting.forgotten import take_up_sent
 from streams.accounting.record_state import RecordState, Sent
 from streams.clocks import steady_seconds
@@ -223,24 +223,50 @@ def known(status: Status, **more: Any) -> RecordState:
     ids=["answered since", "answered, of an earlier release", "on its way, of an earlier release"],
 )
 def test_a_command_that_the_state_knows_changes_nothing(state: RecordState) -> None:
-    assert take_up_sent(state, "A", SENT) is None
+    assert take_up_sent(state, SENT) is None
 
 
 @pytest.mark.parametrize(
     "state",
-    [None, RecordState.blank("A"), known(Status.REJECTED, last_command="before", reference="INV1-R1")],
-    ids=["nothing is known", "fetched alone", "a replay of what was refused"],
+    [RecordState.blank("A"), known(Status.REJECTED, last_command="before", reference="INV1-R1")],
+    ids=["nothing is known", "a replay of what was refused"],
 )
-def test_a_command_that_the_state_does_not_know_is_on_its_way(state: RecordState | None) -> None:
-    taken = take_up_sent(state, "A", SENT)
+def test_a_command_that_the_state_does_not_know_is_on_its_way(state: RecordState) -> None:
+    taken = take_up_sent(state, SENT)
     assert taken is not None
     assert (taken.command, taken.reference, taken.status) == (SENT.command_id, SENT.reference, Status.POSTING)
-    assert take_up_sent(taken, "A", SENT) is None
+    assert take_up_sent(taken, SENT) is None
     assert RecordState.from_json("A", taken.to_json()) == taken
 
 
 def test_what_follows_a_command_on_its_way_is_kept_until_its_outcome() -> None:
-    taken = take_up_sent(known(Status.POSTING, command="first", last_command="first"), "A", SENT)
+    taken = take_up_sent(known(Status.POSTING, command="first", last_command="first"), SENT)
     assert taken is not None
     assert (taken.command, taken.forgotten) == ("first", SENT)
     assert RecordState.from_json("A", taken.to_json()) == taken
+
+
+@pytest.mark.parametrize("progress", [True, False])
+async def test_a_record_of_which_all_was_forgotten_is_told_of_by_its_number_before_its_document_is_met_again(
+    progress: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    world = World()
+    world.map("10", product("ANL"))
+    world.map("A", account("A"))
+    await world.settle()
+    capture(world, invoice(1, "A"))
+    await handle_and_crash(world, next_of(world, DOCUMENTS))
+    command = world.commands()[0]
+    if progress:
+        facts = {name: getattr(command, name) for name in VoucherSubject.model_fields}
+        lost = PostingProgressed(**facts, progress="uncertain", reason="answer lost", at=world.now)
+        world.say(NAMES.working(POSTING_PROGRESS), "A", lost)
+        await world.handle_all([NAMES.working(POSTING_PROGRESS)])
+        assert world.status(INVOICE) is Status.UNCERTAIN
+    world.answer_one()
+    await world.handle_all([VOUCHERS])
+
+    told = world.history(INVOICE)[-1]
+    assert (told.status, told.document_number, told.amount) == (Status.POSTED, "INV00001", 100)
+    await world.settle()
+    assert (world.status(INVOICE), len(world.commands())) == (Status.POSTED, 1)
