@@ -31,7 +31,7 @@ import psutil
 
 from agents.bookkeeper.rows import BUILT, held_row, row_name
 from agents.collector.object_state import ObjectState
-from agents.poster.state import PostedOutcome, command_key, written
+from agents.poster.state import PostedOutcome, RecordEntry, command_key, record_key, written
 from deploy.kafka.ports import free_port
 from schemas.base import Status
 from schemas.topics import TopicNames
@@ -60,11 +60,7 @@ def digest(text: str) -> str:
 
 def posted_record(number: int) -> tuple[str, bytes]:
     """Return the bookkeeper's row of a record that is posted."""
-    record, account, reference = (
-        f"Invoice:{number:032x}",
-        account_of(number),
-        f"INV{number:08}-{digest(str(number))[:8]}",
-    )
+    record, account, reference = f"Invoice:{number:032x}", account_of(number), reference_of(number)
     state = RecordState(
         status=Status.POSTED,
         account_id=account,
@@ -79,6 +75,7 @@ def posted_record(number: int) -> tuple[str, bytes]:
         document_offset=number,
         document_event=digest(f"document {number}"),
         fingerprint=digest(f"fingerprint {number}"),
+        updated_date="2026-03-01T12:00:00.000+01:00",
         sent_fingerprint=digest(f"fingerprint {number}"),
         posted_fingerprint=digest(f"fingerprint {number}"),
         last_command=beginning_of(digest(f"command {number}")),
@@ -121,9 +118,20 @@ def done_command(number: int) -> tuple[str, bytes]:
     return command_key(digest(f"command {number}")), written(outcome)
 
 
+def known_record(number: int) -> tuple[str, bytes]:
+    """Return the poster's row of a record whose voucher stands."""
+    entry = RecordEntry(standing=(reference_of(number),), last=beginning_of(digest(f"command {number}")))
+    return record_key(f"Invoice:{number:032x}"), written(entry)
+
+
 def voucher(number: int) -> VoucherNumber:
     """Return the number of a voucher."""
     return VoucherNumber(company="10", voucher_type="M", accounting_year=2026, voucher_no=number + 1)
+
+
+def reference_of(number: int) -> str:
+    """Return the reference of a record's voucher, as long as one is."""
+    return f"INV{number:08}-{digest(str(number))[:20].upper()}"
 
 
 def account_of(number: int) -> str:
@@ -237,7 +245,7 @@ def rows(number: int, *, is_held: bool) -> list[tuple[str, str, int, tuple[str, 
     ]
     if is_held:
         return [*kept, ("bookkeeper", "held", by_account, held_record(number))]
-    return [*kept, ("poster", "commands", 0, done_command(number))]
+    return [*kept, ("poster", "commands", 0, done_command(number)), ("poster", "commands", 0, known_record(number))]
 
 
 async def fill(bench: Bench, records: int, held: int) -> None:
