@@ -29,7 +29,7 @@ READ_AHEAD_BYTES = 96 * 2**20
 class Ahead:
     """A command that was read, by its event, and the work that is open for it.
 
-    As it came: decoded it would take five times the memory.
+    As it came: decoded it would take three times the memory.
     """
 
     command_id: str

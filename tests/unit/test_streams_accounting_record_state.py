@@ -19,6 +19,7 @@ POSTED = RecordState(
     document_offset=0,
     document_event="5f0c2d7ab1e84c0f9a3d6b7e8c9d0e1f",
     fingerprint="1-0f9c6a527a0e4b389a535c0f4f0f8e11",
+    updated_date="2026-03-01T03:31:05.000+01:00",
     last_command="5f0c2d7ab1e8",
     reference="INV00004711-TSAK43ZI3UPLW2WXKVCC",
     sent_fingerprint="1-0f9c6a527a0e4b389a535c0f4f0f8e11",
