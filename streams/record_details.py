@@ -12,7 +12,7 @@ from schemas.base import Model
 from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import DOCUMENT, VOUCHER, VOUCHER_COMMAND, TopicNames
-from schemas.vouchers import PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected
+from schemas.vouchers import ANOTHER_STANDS, PostVoucher, ReverseVoucher, VoucherPosted, VoucherRejected
 from streams.explanation import Explanation, Sent, explain
 from streams.log.partitions import partition_of
 from streams.log.reader import LogRecord, log_bounds, read_many
@@ -65,8 +65,11 @@ async def record_details(kafka: KafkaSettings, names: TopicNames, model: ReadMod
     told = [*documents, *places[VOUCHER_COMMAND], *places[VOUCHER]]
     read = await read_many(kafka, [(place.topic, place.partition, place.offset) for place in told])
     events = [(one, event) for one in read[len(documents) :] if (event := _event(one)) is not None]
-    commands = [(one, event) for one, event in events if isinstance(event, PostVoucher)]
     outcomes = [event for _, event in events if isinstance(event, VoucherPosted | VoucherRejected)]
+    not_made = commands_not_made(outcomes)
+    commands = [
+        (one, event) for one, event in events if isinstance(event, PostVoucher) and event.command_id not in not_made
+    ]
     sent = await _sent(kafka, names, commands, outcomes)
     return RecordDetails(
         record=record,
@@ -104,6 +107,11 @@ async def _sent(
 def commands_in_ifs(outcomes: Iterable[VoucherPosted | VoucherRejected]) -> set[str]:
     """Return the ids of the commands whose vouchers are in IFS Cloud; what is a rehearsal is not."""
     return {one.command_id for one in outcomes if isinstance(one, VoucherPosted) and not one.shadow}
+
+
+def commands_not_made(outcomes: Iterable[VoucherPosted | VoucherRejected]) -> set[str]:
+    """Return the ids of the commands that were refused here: no figure of the ledger comes from them."""
+    return {one.command_id for one in outcomes if isinstance(one, VoucherRejected) and one.reason == ANOTHER_STANDS}
 
 
 def _event(record: LogRecord) -> Model | None:

@@ -22,9 +22,8 @@ from streams.accounting.reference import REVERSAL_ENDING
 from streams.accounting.sending import found_on_its_way, reverse
 from streams.accounting.settling import settle
 
-SENT_LATE = "posted by a command that a worker sent which had been taken for dead"
-
-REFUSED_LATE = "a command that a worker sent which had been taken for dead is refused: nothing comes of it"
+SENT_LATE = "this voucher was sent late, by a worker taken for dead"
+REFUSED_LATE = "another voucher of it was sent late, by a worker taken for dead, and refused: nothing was booked"
 
 _IN_LEDGER = (
     "standing",

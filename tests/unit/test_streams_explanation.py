@@ -12,7 +12,7 @@ from schemas.base import Model
 from schemas.envelope import encode
 from schemas.notifications import DocumentCaptured
 from schemas.topics import MAPPING, TopicNames
-from schemas.vouchers import PostVoucher
+from schemas.vouchers import ANOTHER_STANDS, PostVoucher, VoucherRejected, VoucherSubject
 from streams.accounting.applied import evaluate_applied
 from streams.accounting.chart import DictChart
 from streams.accounting.documents import read_document
@@ -23,7 +23,7 @@ from streams.log.partitions import partition_of
 from streams.projection.projector import Projector
 from streams.projection.queries import ReadModel
 from streams.projection.store import Store
-from streams.record_details import commands_in_ifs
+from streams.record_details import commands_in_ifs, commands_not_made
 from tests.support.bookkeeping import DOCUMENTS, PARTITIONS, World, capture, card_payment, mapped_world, unapplied
 from tests.support.company_10 import (
     MAPPINGS,
@@ -316,3 +316,17 @@ async def test_a_change_of_u_is_explained_also_after_one_that_made_no_voucher(tm
         (True, (), ["1510 250.00", "2420 -250.00"]),
         (True, (), ["1510 -50.00", "2420 50.00"]),
     ]
+
+
+@pytest.mark.parametrize(("reason", "is_left_out"), [(ANOTHER_STANDS, True), ("period-closed", False)])
+async def test_what_was_refused_since_another_voucher_stands_explains_no_figure(
+    reason: str,
+    is_left_out: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    world = await mapped_world()
+    capture(world, card_payment("500.00"))
+    await world.settle()
+    command = world.commands()[0]
+    facts = {name: getattr(command, name) for name in VoucherSubject.model_fields}
+    refused = VoucherRejected(**facts, reason=reason, message="", advice="", rejected_at=NOW)
+    assert commands_not_made([refused]) == ({command.command_id} if is_left_out else set())

@@ -157,8 +157,8 @@ OTHER = Explanation(
 
 MADE_UNAWARES = Explanation(
     ANOTHER_STANDS,
-    "Nothing was booked: a worker that was taken for dead had sent another voucher of this record late. Look at what "
-    "stands in IFS, then correct or settle the record.",
+    "Nothing was booked by this one: it, or the voucher that stands, was sent late by a worker taken for dead. Correct "
+    "the record where it is changed after posting, settle it where it is rejected; else there is nothing to do.",
 )
 
 _KEYS_OF: dict[Explanation, str] = {
