@@ -36,7 +36,7 @@ from agents.poster.state import (
     PostedOutcome,
     RejectedOutcome,
     command_key,
-    read_entry,
+    entry_of,
     written,
 )
 from agents.poster.telling import progress_message
@@ -153,7 +153,7 @@ class Carrying:
     def held_back(self, task: Task) -> Outcome | Delayed | None:
         """Return what keeps a command from being sent though nothing was asked yet; None if nothing does."""
         command = task.command
-        if self.is_rehearsed(command) or isinstance(self._known(command), Intent):
+        if self.is_rehearsed(command) or isinstance(entry_of(self.commands, command.command_id), Intent):
             return None
         if self.interlock.is_behind_another(command):
             tries = task.tries.model_copy(update={"troubles": task.tries.troubles + 1})
@@ -241,7 +241,7 @@ class Carrying:
         """Take up what is known of a command, from its entry and from its tries before; True if that was told."""
         tries = task.tries
         counted = Standing(stale=tries.stale, busy=tries.busy, database=tries.database, looks=tries.looks)
-        intent = self._known(task.command)
+        intent = entry_of(self.commands, task.command.command_id)
         if not isinstance(intent, Intent):
             task.standing = counted
             return False
@@ -298,11 +298,8 @@ class Carrying:
 
     def take_back(self, task: Task) -> None:
         """Drop a command's intent, of which nothing can be done any more; what is not an intent stays."""
-        if isinstance(self._known(task.command), Intent):
+        if isinstance(entry_of(self.commands, task.command.command_id), Intent):
             del self.commands[command_key(task.command.command_id)]
-
-    def _known(self, command: Command) -> Intent | Outcome | None:
-        return read_entry(self.commands.get(command_key(command.command_id)))
 
     async def _look(self, task: Task, step: Look) -> Looked:
         age = self.doubted(task)
@@ -387,7 +384,7 @@ class Carrying:
 
     async def posted(self, command: Command, step: Posted) -> PostedOutcome:
         """Return the outcome of a voucher that is in IFS, with the rate at which it was posted."""
-        entry = self._known(command)
+        entry = entry_of(self.commands, command.command_id)
         if isinstance(entry, Intent):
             rate = entry.rate
         else:

@@ -6,7 +6,7 @@ sent something else. Kafka does not refuse that, and the log has both. So a vouc
 all that stands of the record and nothing else, and one at a time.
 """
 
-from agents.poster.state import Intent, PostedOutcome, RecordEntry, command_key, read_entry, record_key, written
+from agents.poster.state import Intent, PostedOutcome, RecordEntry, entry_of, record_key, written
 from agents.runtime import StateTable
 from schemas.vouchers import PostVoucher, ReverseVoucher
 from streams.accounting.record_state import beginning_of
@@ -60,7 +60,9 @@ class Interlock:
     def is_behind_another(self, command: Command) -> bool:
         """Tell whether another command of the record may have been sent to IFS, and has no outcome."""
         other = self._entry(command).open
-        return other not in (None, command.command_id) and isinstance(self._known(other), Intent)
+        if other is None or other == command.command_id:
+            return False
+        return isinstance(entry_of(self._commands, other), Intent)
 
     def begins(self, command: Command) -> None:
         """Note that a command is about to be sent; before its intent, so that none is without."""
@@ -72,9 +74,6 @@ class Interlock:
         """Note what is done in IFS; before its outcome, so that none is without."""
         if outcome.number is not None:
             self._write(command, after_posting(command, self._entry(command)))
-
-    def _known(self, command_id: str | None) -> object:
-        return read_entry(self._commands.get(command_key(command_id or "")))
 
     def _entry(self, command: Command) -> RecordEntry:
         value = self._commands.get(record_key(command.record_id))

@@ -12,17 +12,16 @@ from agents.poster.carrying import Carrying, Delayed, Task
 from agents.poster.metrics import OUTCOMES, WAITING
 from agents.poster.pace import RECORD_EVERY_SECONDS, PaceRecord
 from agents.poster.pauses import Pauses
-from agents.poster.road import Ahead, Road, read_command
+from agents.poster.road import Ahead, Road, decode_command, read_command
 from agents.poster.room import MOST_WAITING, Waiting, WaitingRoom
-from agents.poster.state import Outcome, PostedOutcome, command_key, read_entry, written
+from agents.poster.state import Outcome, PostedOutcome, command_key, entry_of, written
 from agents.poster.telling import outcome_message
 from agents.runtime import Event, OpenWork, StateTable, Work, handling, send_message
 from schemas import topics
 from schemas.base import utc_now
-from schemas.envelope import decode_any
 from schemas.errors import UnreadableError
 from schemas.topics import TopicNames
-from schemas.vouchers import PostVoucher, ReverseVoucher
+from schemas.vouchers import ReverseVoucher
 from streams.clocks import steady_seconds
 from streams.log.messages import dead_letter, header_text
 from streams.posting_control import EVERY_COMPANY
@@ -187,9 +186,8 @@ class Poster:
     async def _is_known(self, one: Ahead) -> bool:
         """Tell the outcome again of a command that has one; let go of it also if it waits in the room."""
         with handling(one.work):
-            entry = read_entry(self._commands.get(command_key(one.command_id)))
-            if isinstance(entry, Outcome):
-                self._tell(Task(one.command, one.work, one.traceparent), entry)
+            if outcome := self._outcome(one.command_id):
+                self._tell(Task(one.command, one.work, one.traceparent), outcome)
             elif not self._room.has(one.command_id):
                 return False
         await self._leave(one)
@@ -258,7 +256,7 @@ class Poster:
             return False
         turn = [head] if probe else [head, *self._room.companions(head, self._batching.size - 1)]
         tasks = [self._task(waiting, work) for waiting in turn]
-        known = {task.command.command_id: entry for task in tasks if (entry := self._outcome(task.command))}
+        known = {task.command.command_id: entry for task in tasks if (entry := self._outcome(task.command.command_id))}
         for task in tasks:  # a crash came before it was let out of the room
             if outcome := known.get(task.command.command_id):
                 self._tell(task, outcome)
@@ -274,14 +272,12 @@ class Poster:
         return True
 
     def _task(self, waiting: Waiting, work: Work) -> Task:
-        command = decode_any({"ce_type": waiting.event_type.encode()}, self._room.command_of(waiting))
-        if not isinstance(command, PostVoucher | ReverseVoucher):
-            raise UnreadableError(f"a {type(command).__name__} is in the waiting room")
+        command = decode_command({"ce_type": waiting.event_type.encode()}, self._room.command_of(waiting))
         doubted = timedelta(seconds=waiting.doubted_seconds)
         return Task(command, work, waiting.traceparent, waiting.tries, waiting.told_uncertain, doubted)
 
-    def _outcome(self, command: Command) -> Outcome | None:
-        entry = read_entry(self._commands.get(command_key(command.command_id)))
+    def _outcome(self, command_id: str) -> Outcome | None:
+        entry = entry_of(self._commands, command_id)
         return entry if isinstance(entry, Outcome) else None
 
     async def _carried(self, tasks: Sequence[Task]) -> Results:

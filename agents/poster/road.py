@@ -40,8 +40,8 @@ class Ahead:
 
     @property
     def command(self) -> Command:
-        """The command, decoded each time."""
-        return read_command(self.event)
+        """The command, decoded each time; that it can be carried out was seen when it was read."""
+        return decode_command(self.event.headers, self.event.value)
 
     @property
     def traceparent(self) -> str | None:
@@ -56,10 +56,21 @@ def read_command(event: Event) -> Command:
         UnreadableError: it is none, or one that cannot be carried out.
 
     """
-    command = decode_any(event.headers, event.value)
+    command = decode_command(event.headers, event.value)
+    check_command(command)
+    return command
+
+
+def decode_command(headers: dict[str, bytes], value: bytes | None) -> Command:
+    """Return the command in a record, as it is.
+
+    Raises:
+        UnreadableError: it is none.
+
+    """
+    command = decode_any(headers, value)
     if not isinstance(command, PostVoucher | ReverseVoucher):
         raise UnreadableError(f"{type(command).__name__} is no voucher command")
-    check_command(command)
     return command
 
 

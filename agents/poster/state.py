@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from agents.runtime import StateTable
 from schemas.base import LEFT_OUT_IF_NONE, Model, Time
 from schemas.vouchers import KnownRate, VoucherNumber
 
@@ -89,6 +90,11 @@ SPENT_KEY = "budget"
 def read_entry(value: bytes | None) -> Intent | Outcome | None:
     """Read a command's entry; None if there is none."""
     return None if value is None else _ENTRY.validate_json(value)
+
+
+def entry_of(commands: StateTable, command_id: str) -> Intent | Outcome | None:
+    """Return what the table knows of a command; None if nothing."""
+    return read_entry(commands.get(command_key(command_id)))
 
 
 def written(entry: Model) -> bytes:
