@@ -19,7 +19,7 @@ from streams.accounting.decisions import Arrival, Decision, Held, Terms, moved, 
 from streams.accounting.evaluation import ZERO_AMOUNT, payment_key
 from streams.accounting.record_state import SHADOW, RecordState, Sent, Standing, beginning_of
 from streams.accounting.reference import REVERSAL_ENDING
-from streams.accounting.sending import found_on_its_way, reverse
+from streams.accounting.sending import found_on_its_way, reverse, with_newest_pending
 from streams.accounting.settling import settle
 
 SENT_LATE = "this voucher was sent late, by a worker taken for dead"
@@ -41,19 +41,20 @@ Outcome = VoucherPosted | VoucherRejected
 
 
 def take_outcome(state: RecordState | None, held: Held | None, outcome: Outcome, offset: int) -> Decision | None:
-    """Decide about what became of a command; None when it is known, or says that nothing came of another command.
+    """Decide about what became of a command; None where nothing follows.
 
     `offset` is the outcome's own, in the partition of its account.
     """
     if state is None:
         return Decision(remember(None, outcome, offset))
     if state.command != outcome.command_id:
-        return _learn(state, held, outcome, offset)
+        if isinstance(outcome, VoucherRejected) or _number_of(outcome) in (None, *state.vouchers):
+            return _pass_by(state, held, outcome)
+        return _learn(state, outcome, offset)
     told = remember(state, outcome, offset)
     if _is_past(state, outcome):  # a command that had come late was told again: what stands now is what counts
-        newest = state.document_offset if state.document_event else None
-        told = replace(told, status=state.status_in_ledger, reason=None, correction=None, correction_date=None)
-        told = replace(told, pending_offset=newest if state.pending_offset is None else state.pending_offset)
+        done = replace(state, status=state.status_in_ledger, reason=None, correction=None, correction_date=None)
+        told = with_newest_pending(done)
     happened = step(state, state.status, told.status, told.reason)
     told = replace(told, updated_at=_time_of(outcome).isoformat(), command=None)
     is_elsewhere = state.handed_to is not None and not told.standing  # its history is the other account's
@@ -61,21 +62,23 @@ def take_outcome(state: RecordState | None, held: Held | None, outcome: Outcome,
     return Decision(after, () if is_elsewhere else (happened,))
 
 
-def _learn(state: RecordState, held: Held | None, outcome: Outcome, offset: int) -> Decision | None:
-    """Decide about the outcome of a command that is not the one on its way; None where nothing follows.
-
-    Either it was met before, or a worker that was taken for dead had sent the command late. What that posted stands,
-    so it is as if it had been on its way: what is newer in Zuora waited for it.
-    """
+def _pass_by(state: RecordState, held: Held | None, outcome: Outcome) -> Decision | None:
+    """Note a command whose outcome was met before, or that posted nothing, so that no start takes it up."""
     known = state if state.is_on_its_way else replace(state, last_command=beginning_of(outcome.command_id))
-    if isinstance(outcome, VoucherRejected) or _number_of(outcome) in (None, *state.vouchers):
-        if known == state:
-            return None
-        is_news = state.last_command is not None and state.handed_to is None  # else new state meets it, or another's
-        if is_news and isinstance(outcome, VoucherRejected) and outcome.reason == ANOTHER_STANDS:
-            # What its sender told may have come late too: whoever reads the history sees here what holds.
-            return noted(known, held, REFUSED_LATE)
-        return Decision(known, held=held)
+    if known == state:
+        return None
+    is_news = state.last_command is not None and state.handed_to is None  # else new state meets it, or another's
+    if is_news and isinstance(outcome, VoucherRejected) and outcome.reason == ANOTHER_STANDS:
+        # What its sender told may have come late too: whoever reads the history sees here what holds.
+        return noted(known, held, REFUSED_LATE)
+    return Decision(known, held=held)
+
+
+def _learn(state: RecordState, outcome: VoucherPosted, offset: int) -> Decision:
+    """Take over a voucher that this state did not ask for: a worker that was taken for dead had sent its command late.
+
+    It stands, so it is as if it had been on its way: what is newer in Zuora waited for it.
+    """
     reverses = outcome.reverses_reference if isinstance(outcome, VoucherReversed) else None
     facts = outcome.command_id, outcome.reference, outcome.fingerprint, outcome.company
     found = found_on_its_way(state, Sent(*facts, reverses, outcome.document_offset))
@@ -97,7 +100,7 @@ def remember(state: RecordState | None, outcome: Outcome, offset: int) -> Record
         return state
     at = _time_of(outcome).isoformat()
     known = state or replace(RecordState.blank(outcome.account_id), received_at=at, updated_at=at)
-    if outcome.document_offset > known.document_offset:  # in new state alone: else its document was met before
+    if outcome.document_offset > known.document_offset:  # in new state, or sent late: else its document was met before
         known = replace(
             known,
             company=outcome.company,

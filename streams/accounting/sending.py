@@ -84,10 +84,15 @@ def on_its_way(state: RecordState, sent: Sent) -> RecordState:
 def found_on_its_way(state: RecordState, sent: Sent) -> RecordState:
     """Return the state of a record of whose command it did not tell: what is newer in Zuora waits for the outcome."""
     known = on_its_way(state, sent)
-    is_older = not state.document_event or state.document_offset < sent.document_offset
-    if sent.reverses is not None or is_older or known.pending_offset is not None:
-        return known
-    return replace(known, pending_offset=state.document_offset)
+    is_older = state.document_offset < sent.document_offset
+    return known if is_older or sent.reverses is not None else with_newest_pending(known)
+
+
+def with_newest_pending(state: RecordState) -> RecordState:
+    """Return the state with the newest document that was met waiting for an outcome, unless one waits already."""
+    if not state.document_event or state.pending_offset is not None:
+        return state
+    return replace(state, pending_offset=state.document_offset)
 
 
 def nothing_to_post(document: LedgerDocument, company: str | None, asking: Asking) -> NothingToPost:
